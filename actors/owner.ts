@@ -1,0 +1,123 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Journal, Stored } from '../src/backend.ts';
+import { GENESIS, seal, unseal } from '../src/chain.ts';
+import { decode } from '../src/codec.ts';
+import { ENTRY_VERSION, isEnd, type Entry, type EntryEvents, type EntryOf } from '../src/protocol/entry.ts';
+import { CorruptJournalError, JournalTooLongError, NotFoundError } from '../src/protocol/errors.ts';
+import type { RunId } from '../src/protocol/ids.ts';
+import { Run, type Body, type Ended, type RunPorts } from './run.ts';
+
+/**
+ * How a run gets an owner, and how it loses it.
+ *
+ * O1. Creating a run is appending entry 1, expecting none: of two creators one wins.
+ * O2. Taking a run over appends an entry with the next epoch; the owner before can append nothing after it.
+ * O3. A kill is a takeover by nobody.
+ */
+
+const WARN_ENTRIES = 10_000;
+const MAX_ENTRIES = 100_000;
+const YIELD_MS = 10;
+
+const entry = <T extends Entry['type']>(
+  run: RunId,
+  at: { seq: number; epoch: number; at: number },
+  type: T,
+  event: EntryEvents[T],
+  cause: number | null = null,
+): Entry => ({ v: ENTRY_VERSION, run, ...at, type, target: 'run', event, cause }) as Entry;
+
+/** Undefined when a run of that id exists. Resolves once the run is recorded, and started. */
+export async function createRun(id: RunId, event: EntryEvents['run.created'], body: Body, ports: RunPorts): Promise<Run | undefined> {
+  const at = ports.clock.now();
+  const created = entry(id, { seq: 1, epoch: 1, at }, 'run.created', event) as EntryOf<'run.created'>;
+  const started = entry(id, { seq: 2, epoch: 1, at }, 'run.started', null, 1);
+  const first = seal(created, GENESIS);
+  const second = seal(started, first.hash);
+  const appended = await ports.journal.append(id, [first, second], { epoch: 1, after: 0 });
+  if (appended.status === 'refused') return undefined;
+  const run = new Run(id, created, { seq: 2, epoch: 1, at, hash: second.hash }, body, ports);
+  run.goLive([started]);
+  return run;
+}
+
+/**
+ * The run as its journal has it, nothing executed. `upTo` folds a prefix.
+ * @throws NotFoundError, CorruptJournalError, UnsupportedFormatError, ReplayDivergenceError, JournalTooLongError
+ */
+export async function foldRun(
+  id: RunId,
+  bodyOf: (created: EntryOf<'run.created'>) => Body,
+  ports: RunPorts,
+  options: { upTo?: number; onEntry?: (run: Run, entry: Entry) => void } = {},
+): Promise<Run> {
+  let run: Run | undefined;
+  let since = performance.now();
+  for await (const { entry: next, hash } of unseal(id, ports.journal.read(id))) {
+    if (next.seq > MAX_ENTRIES)
+      throw new JournalTooLongError(`Run ${id} has more than ${MAX_ENTRIES} entries; it is not folded. Split long lives into several runs.`, {
+        run: id,
+        entries: next.seq,
+        limit: MAX_ENTRIES,
+      });
+    if (next.seq === WARN_ENTRIES) ports.report(new Error(`run ${id} has ${WARN_ENTRIES} entries and more; at ${MAX_ENTRIES} it will be refused`), 'fold');
+    const position = { seq: next.seq, epoch: next.epoch, hash, at: next.at };
+    if (run === undefined) {
+      if (next.type !== 'run.created')
+        throw new CorruptJournalError(`Run ${id}: entry 1 is ${next.type}, not run.created.`, { run: id, seq: 1 });
+      run = new Run(id, next, position, bodyOf(next), ports);
+    } else {
+      run.advance(position);
+      run.fold(next);
+    }
+    options.onEntry?.(run, next);
+    if (next.seq === options.upTo) break;
+    if (performance.now() - since > YIELD_MS) {
+      await turn();
+      since = performance.now();
+    }
+  }
+  if (run === undefined) throw new NotFoundError(`There is no run ${id}.`, { run: id });
+  return run;
+}
+
+/** Makes a folded run live here. False when somebody else was faster. */
+export async function takeOver(run: Run, owner: string, ports: RunPorts): Promise<boolean> {
+  const { seq, epoch, hash, at } = run.position;
+  const next = { seq: seq + 1, epoch: epoch + 1, at: Math.max(at, ports.clock.now()) };
+  const recovered = entry(run.id, next, 'run.recovered', { owner });
+  const stored = seal(recovered, hash);
+  const appended = await ports.journal.append(run.id, [stored], { epoch: next.epoch, after: seq });
+  if (appended.status === 'refused') return false;
+  run.advance({ ...next, hash: stored.hash });
+  run.fold(recovered);
+  run.goLive([]);
+  return true;
+}
+
+const isEnded = (tail: Stored): Ended | undefined => {
+  const last = decode(tail.bytes) as Entry;
+  return isEnd(last.type) ? (last as Ended) : undefined;
+};
+
+/** The run's last entry, if that is its end. @throws NotFoundError */
+export async function readEnd(journal: Journal, id: RunId): Promise<Ended | undefined> {
+  const tail = await journal.tail(id);
+  if (tail === undefined) throw new NotFoundError(`There is no run ${id}.`, { run: id });
+  return isEnded(tail);
+}
+
+/** Appends `run.killed` behind whatever the tail is. The run's end, which is another one if it had ended before. @throws NotFoundError */
+export async function fence(id: RunId, reason: string, ports: RunPorts): Promise<Ended> {
+  for (;;) {
+    const tail = await ports.journal.tail(id);
+    if (tail === undefined) throw new NotFoundError(`There is no run ${id} to kill.`, { run: id });
+    const ended = isEnded(tail);
+    if (ended !== undefined) return ended;
+    const { at } = decode(tail.bytes) as Entry;
+    const next = { seq: tail.seq + 1, epoch: tail.epoch + 1, at: Math.max(at, ports.clock.now()) };
+    const killed = entry(id, next, 'run.killed', { reason }) as EntryOf<'run.killed'>;
+    const appended = await ports.journal.append(id, [seal(killed, tail.hash)], { epoch: next.epoch, after: tail.seq, barrier: true });
+    if (appended.status === 'appended') return killed;
+  }
+}

@@ -1,0 +1,199 @@
+import type { Journal, Level, Stored } from '../src/backend.ts';
+import { seal } from '../src/chain.ts';
+import type { Clock } from '../src/clock.ts';
+import { ENTRY_VERSION, isEnd, type Entry } from '../src/protocol/entry.ts';
+import { ClosedError, StaleOwnerError, StorageFullError } from '../src/protocol/errors.ts';
+import type { RunId } from '../src/protocol/ids.ts';
+import type { Said } from './durable.ts';
+
+/**
+ * The one way into a run's machines.
+ *
+ * P1. Enqueued, appended as a group, acknowledged, delivered strictly by seq; one group is under way at a time.
+ * P2. What waits while a group is under way travels with the next.
+ * P3. Nothing is delivered that is not acknowledged, and nothing acknowledged is not delivered.
+ * P4. After a refused append by which somebody else has become the owner nothing more is appended.
+ */
+
+export interface Position {
+  seq: number;
+  epoch: number;
+  hash: Uint8Array;
+  at: number;
+}
+
+export interface Ack {
+  seq: number;
+  level: Level;
+}
+
+/** Enqueued; its seq is known once its group is sealed. */
+export interface Pending {
+  readonly said: Said;
+  readonly cause: number | string | null | Pending;
+  seq: number;
+  readonly acknowledged: ((ack: Ack) => void) | undefined;
+  /** A caller at a door, who is told when it cannot be recorded; what has none waits until it can. */
+  readonly refused: ((error: unknown) => void) | undefined;
+}
+
+export interface PumpHost {
+  deliver(group: readonly Entry[]): void;
+  /** The run belongs to somebody else, or its journal cannot be written. */
+  lost(error: unknown): void;
+  report(error: unknown, where: string): void;
+}
+
+const MAX_GROUP = 256;
+const RETRY_MS = 1_000;
+
+/** May wait for the next result: a begin that is lost in a crash is begun again with the same input. */
+const canRide = ({ type, event }: Said): boolean =>
+  type === 'leaf.abandoned' || (type === 'leaf.started' && event.effect !== 'irreversible');
+
+const needsDisk = ({ type, event }: Said): boolean => isEnd(type) || (type === 'leaf.started' && event.effect === 'irreversible');
+
+export class Pump {
+  readonly #run: RunId;
+  readonly #journal: Journal;
+  readonly #clock: Clock;
+  readonly #host: PumpHost;
+  readonly position: Position;
+  #queue: Pending[] = [];
+  #underWay: Promise<void> | undefined;
+  #stopped = false;
+  #waiting = false;
+
+  constructor(run: RunId, position: Position, ports: { journal: Journal; clock: Clock }, host: PumpHost) {
+    this.#run = run;
+    this.position = position;
+    this.#journal = ports.journal;
+    this.#clock = ports.clock;
+    this.#host = host;
+  }
+
+  enqueue(said: Said, cause: Pending['cause'] = said.cause, acknowledged?: Pending['acknowledged'], refused?: Pending['refused']): Pending {
+    const pending: Pending = { said, cause, seq: 0, acknowledged, refused };
+    if (this.#stopped) {
+      refused?.(new ClosedError(`Run ${this.#run} takes nothing more here: it has ended, or this process has let go of it.`, { run: this.#run }));
+      return pending;
+    }
+    this.#queue.push(pending);
+    if (this.#underWay === undefined) this.#wake(canRide(said));
+    return pending;
+  }
+
+  /** Enqueues for a caller who waits: resolves once it is acknowledged. */
+  send(said: Said, cause?: Pending['cause']): Promise<Ack> {
+    return new Promise((resolve, reject) => this.enqueue(said, cause, resolve, reject));
+  }
+
+  /** Takes nothing more and lets the group under way end. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    const left = this.#queue.splice(0);
+    await this.#underWay;
+    for (const { refused } of left)
+      refused?.(new ClosedError(`Run ${this.#run} was let go of before this was recorded.`, { run: this.#run }));
+  }
+
+  #wake(ride: boolean): void {
+    if (!ride) queueMicrotask(() => this.#start());
+    else if (!this.#waiting) {
+      this.#waiting = true;
+      this.#clock.immediate(() => {
+        this.#waiting = false;
+        this.#start();
+      });
+    }
+  }
+
+  #start(): void {
+    if (this.#underWay !== undefined || this.#queue.length === 0) return;
+    this.#underWay = this.#drain().catch((error: unknown) => this.#lose(error));
+  }
+
+  async #drain(): Promise<void> {
+    try {
+      while (this.#queue.length > 0 && !this.#stopped) {
+        const group = this.#queue.splice(0, MAX_GROUP);
+        await this.#append(group);
+        if (this.#queue.every(({ said }) => canRide(said))) break;
+      }
+    } finally {
+      this.#underWay = undefined;
+      if (this.#queue.length > 0 && !this.#stopped) this.#wake(true);
+    }
+  }
+
+  async #append(group: Pending[]): Promise<void> {
+    const { seq: after, epoch, hash } = this.position;
+    const at = Math.max(this.position.at, this.#clock.now());
+    const entries: Entry[] = [];
+    const stored: Stored[] = [];
+    let before = hash;
+    for (const pending of group) {
+      pending.seq = after + entries.length + 1;
+      const entry = this.#entry(pending, at);
+      const sealed = seal(entry, before);
+      before = sealed.hash;
+      entries.push(entry);
+      stored.push(sealed);
+    }
+    let level: Level | undefined;
+    try {
+      const barrier = group.some(({ said }) => needsDisk(said));
+      const appended = await this.#journal.append(this.#run, stored, { epoch, after, barrier });
+      if (appended.status === 'appended') level = appended.level;
+    } catch (error) {
+      return this.#unwritten(group, error);
+    }
+    // Refused, or an earlier try of this group got through unacknowledged: the tail tells.
+    if (level === undefined) await this.#mustBeOurs(before, group);
+    Object.assign(this.position, { seq: after + group.length, hash: before, at });
+    this.#host.deliver(entries);
+    for (const { acknowledged, seq } of group) acknowledged?.({ seq, level: level ?? 'process' });
+  }
+
+  #entry({ said, cause, seq }: Pending, at: number): Entry {
+    const { type, target, event } = said;
+    return {
+      v: ENTRY_VERSION,
+      run: this.#run,
+      seq,
+      epoch: this.position.epoch,
+      at,
+      type,
+      target,
+      event,
+      cause: typeof cause === 'object' && cause !== null ? cause.seq : cause,
+    } as Entry;
+  }
+
+  async #mustBeOurs(hash: Uint8Array, group: readonly Pending[]): Promise<void> {
+    const tail = await this.#journal.tail(this.#run);
+    if (tail !== undefined && Buffer.compare(tail.hash, hash) === 0) return;
+    const stale = new StaleOwnerError(
+      `Run ${this.#run} belongs to somebody else since entry ${tail?.seq ?? 0} (epoch ${tail?.epoch ?? 0}); this process has stopped it here.`,
+      { run: this.#run, seq: tail?.seq, epoch: tail?.epoch },
+    );
+    for (const { refused } of group) refused?.(stale);
+    throw stale;
+  }
+
+  /** The store wrote nothing. Callers at a door are told; what the run itself has to say waits for the store. */
+  async #unwritten(group: Pending[], error: unknown): Promise<void> {
+    for (const { refused } of group) refused?.(error);
+    if (!(error instanceof StorageFullError)) throw error;
+    const own = group.filter(({ refused }) => refused === undefined);
+    this.#queue.unshift(...own);
+    this.#host.report(error, `run ${this.#run}: recording ${own.length} entries, tried again in ${RETRY_MS} ms`);
+    if (own.length > 0) await new Promise<void>((resolve) => void this.#clock.setTimeout(resolve, RETRY_MS));
+  }
+
+  #lose(error: unknown): void {
+    this.#stopped = true;
+    for (const { refused } of this.#queue.splice(0)) refused?.(error);
+    this.#host.lost(error);
+  }
+}

@@ -1,0 +1,399 @@
+import type { AnyActorRef, AnyEventObject, AnyStateMachine } from 'xstate';
+import type { Journal } from '../src/backend.ts';
+import type { Clock, Deadline, Deadlines } from '../src/clock.ts';
+import { asFailure, encode, thrown, toData } from '../src/codec.ts';
+import { isEnd, type Effect, type Entry, type EntryOf } from '../src/protocol/entry.ts';
+import { NotFoundError, ReplayDivergenceError, StaleOwnerError } from '../src/protocol/errors.ts';
+import type { Exit } from '../src/protocol/exit.ts';
+import type { RunId } from '../src/protocol/ids.ts';
+import { DurableSystem, type Host, type Leaf, type Said, type Timer } from './durable.ts';
+import { Pump, type Ack, type Pending, type Position } from './pump.ts';
+
+/**
+ * A run's owner: its actor system, its pump, and the gate before every leaf.
+ *
+ * R1. Before a leaf begins, and before each attempt, the gate asks: still running? in budget? admitted?
+ * R2. An irreversible leaf begins only after its intent is acknowledged; others begin at once, their intents ride in the next group.
+ * R3. An interrupted irreversible leaf is in doubt: it is not begun until somebody says so.
+ * R4. When the run machine is done, its end is the last entry.
+ */
+
+/** What a run runs. `machine` is the run machine with its body provided. */
+export interface Body {
+  readonly machine: AnyStateMachine;
+  readonly exits: boolean;
+  readonly effects: Readonly<Record<string, Effect>>;
+}
+
+export interface RunPorts {
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  report(error: unknown, where: string): void;
+  /** Called when a run becomes live, before anything happens in it. */
+  attach?(system: DurableSystem): void;
+}
+
+export type Ended = EntryOf<'run.completed' | 'run.failed' | 'run.killed'>;
+
+export class Run {
+  readonly id: RunId;
+  readonly created: EntryOf<'run.created'>;
+  readonly system: DurableSystem;
+  readonly body: Body;
+  readonly #ports: RunPorts;
+  readonly #pump: Pump;
+  readonly #position: Position;
+  readonly #deadlines = new Map<string, Deadline>();
+  /** Leaves wanted by the entries delivered last, not yet asked for at the gate. */
+  #wanted: Leaf[] = [];
+  /** The last begin on record or on its way there, by leaf: the cause of what the leaf says. */
+  readonly #intents = new Map<string, Pending | number>();
+  /** Begins granted, each leaf once: what the budget counts. */
+  #steps = 0;
+  #exceeded = false;
+  #ending = false;
+  #held = false;
+  #end: Ended | undefined;
+  readonly #observers = new Set<(entry: Entry) => void>();
+  readonly ended: Promise<Ended>;
+  #settleEnded!: { resolve: (end: Ended) => void; reject: (error: unknown) => void };
+
+  constructor(id: RunId, created: EntryOf<'run.created'>, position: Position, body: Body, ports: RunPorts) {
+    this.id = id;
+    this.created = created;
+    this.body = body;
+    this.#ports = ports;
+    this.#position = position;
+    this.ended = new Promise((resolve, reject) => {
+      this.#settleEnded = { resolve, reject };
+    });
+    this.ended.catch(() => {});
+    this.#pump = new Pump(id, position, ports, {
+      deliver: (group) => this.#deliver(group),
+      lost: (error) => this.#lost(error),
+      report: ports.report,
+    });
+    this.system = new DurableSystem(body.machine, { input: created.event.input, exits: body.exits }, this.#host(), created);
+  }
+
+  get position(): Readonly<Position> {
+    return this.#position;
+  }
+
+  /** Fold: where the journal stands. */
+  advance(position: Position): void {
+    Object.assign(this.#position, position);
+  }
+
+  get end(): Ended | undefined {
+    return this.#end;
+  }
+
+  get status(): string {
+    return statusOf(this.system.root);
+  }
+
+  /** The body's actor, also after its end. */
+  get bodyActor(): AnyActorRef | undefined {
+    return this.#bodyActor ?? this.system.actor('body');
+  }
+  #bodyActor: AnyActorRef | undefined;
+
+  /** Calls whose outcome is not known and that somebody must decide: plain leaves, and machines in a state tagged `inDoubt`. */
+  inDoubt(): { call: string; input: unknown }[] {
+    const calls = this.#doubtfulLeaves().map(({ key, input }) => ({ call: key, input }));
+    for (const [call, actor] of this.system.actors()) if (isInDoubt(actor)) calls.push({ call, input: inputOf(actor) });
+    return calls;
+  }
+
+  #doubtfulLeaves(): Leaf[] {
+    return [...this.system.leaves()].filter((leaf) => leaf.interrupted && leaf.policy.effect === 'irreversible');
+  }
+
+  observe(observer: (entry: Entry) => void): () => void {
+    this.#observers.add(observer);
+    return () => this.#observers.delete(observer);
+  }
+
+  /** Resolves once it is recorded. */
+  send(target: string, event: AnyEventObject, cause: string | null): Promise<Ack> {
+    const data = toData(event, 'event') as { type: string };
+    return this.#pump.send({ type: 'message.received', target, event: { event: data }, cause: null }, cause);
+  }
+
+  /** Decides a call in doubt: its outcome, or another try. @throws NotFoundError, ValidationError */
+  async resolve(call: string, decision: { output: unknown } | { error: unknown } | { retry: true }): Promise<Ack> {
+    const actor = this.system.actor(call);
+    if (actor !== undefined && isInDoubt(actor)) {
+      const error = 'error' in decision ? { error: asFailure(decision.error) } : decision;
+      return this.send(call, { type: 'troupe.resolve', ...error }, null);
+    }
+    const leaf = this.#doubtfulLeaves().find(({ key }) => key === call);
+    if (leaf === undefined) {
+      const calls = this.inDoubt().map((known) => known.call);
+      throw new NotFoundError(`Run ${this.id} has no call '${call}' in doubt; in doubt: ${calls.join(', ') || 'none'}.`, { run: this.id, call, inDoubt: calls });
+    }
+    if ('retry' in decision) {
+      leaf.interrupted = false;
+      return new Promise((resolve, reject) => this.#gate(leaf, resolve, reject));
+    }
+    const said: Said =
+      'output' in decision
+        ? { type: 'leaf.succeeded', target: call, event: { output: toData(decision.output, 'output') }, cause: null }
+        : { type: 'leaf.failed', target: call, event: { error: asFailure(decision.error) }, cause: null };
+    leaf.over = true;
+    return this.#pump.send(said, this.#intents.get(call) ?? null).catch((error: unknown) => {
+      leaf.over = false;
+      throw error;
+    });
+  }
+
+  /** Fold: one recorded entry. @throws ReplayDivergenceError */
+  fold(entry: Entry): void {
+    this.system.deliver(entry);
+    this.#note(entry);
+    if (entry.type === 'leaf.started' && entry.event.attempt === 1) this.#steps += 1;
+    if (isEnd(entry.type)) {
+      if (entry.type === 'run.killed') this.system.tell({ type: 'troupe.killed' });
+      this.#mustEndAs(entry as Ended);
+      this.#finish(entry as Ended);
+    }
+  }
+
+  /** The fold is over and this process owns the run: timers are armed, leaves without an end begin. `then` is acknowledged already. */
+  goLive(then: readonly Entry[]): void {
+    this.#ports.attach?.(this.system);
+    this.system.goLive();
+    this.#deliver(then);
+  }
+
+  /** Every live actor and the state it is in. */
+  states(): { actor: string; state: unknown }[] {
+    return [...this.system.actors()].map(([actor, ref]) => {
+      const { value, status } = ref.getSnapshot() as { value?: unknown; status: string };
+      return { actor, state: value ?? status };
+    });
+  }
+
+  /** Irreversible calls that have begun and not ended. */
+  irreversible(): string[] {
+    return [...this.system.leaves()].filter(({ policy, attempts }) => policy.effect === 'irreversible' && attempts > 0).map(({ key }) => key);
+  }
+
+  /** Appends nothing more and begins nothing more; what is under way ends. */
+  release(): Promise<void> {
+    this.#held = true;
+    this.#disarm();
+    return this.#pump.stop();
+  }
+
+  /** Stops everything that lives here, recording nothing. */
+  abandon(why: unknown): void {
+    this.#ending = true;
+    this.#disarm();
+    this.system.abort();
+    this.system.root.stop();
+    this.#settleEnded.reject(why);
+  }
+
+  /** Somebody appended `run.killed`, which fences this owner. */
+  killed(entry: EntryOf<'run.killed'>): void {
+    this.#ending = true;
+    this.#disarm();
+    this.system.deliver(entry);
+    this.system.abort();
+    this.system.tell({ type: 'troupe.killed' });
+    this.#publish(entry);
+    this.#finish(entry);
+  }
+
+  #host(): Host {
+    return {
+      run: this.id,
+      effects: this.body.effects,
+      say: (said) => this.#say(said),
+      want: (leaf) => void this.#wanted.push(leaf),
+      arm: (timer) => this.#arm(timer),
+      disarm: (timer) => {
+        const deadline = this.#deadlines.get(timer.key);
+        if (deadline !== undefined) this.#ports.deadlines.remove(deadline);
+        this.#deadlines.delete(timer.key);
+      },
+      report: (error, where) => this.#ports.report(error, `run ${this.id}: ${where}`),
+    };
+  }
+
+  #say(said: Said): void {
+    if (this.#ending) return;
+    this.#pump.enqueue(said, said.type.startsWith('leaf.') ? (this.#intents.get(said.target) ?? said.cause) : said.cause);
+  }
+
+  #arm(timer: Timer): void {
+    const fire = (): void => {
+      this.#deadlines.delete(timer.key);
+      this.#say({ type: 'timer.fired', target: timer.key, event: null, cause: timer.cause });
+    };
+    this.#deadlines.set(timer.key, this.#ports.deadlines.add(timer.due, `${this.id} ${timer.key}`, fire));
+  }
+
+  #disarm(): void {
+    for (const deadline of this.#deadlines.values()) this.#ports.deadlines.remove(deadline);
+    this.#deadlines.clear();
+  }
+
+  #deliver(group: readonly Entry[]): void {
+    for (const entry of group) {
+      this.system.deliver(entry);
+      this.#note(entry);
+      this.#publish(entry);
+      if (isEnd(entry.type)) return this.#finish(entry as Ended);
+    }
+    this.#settle();
+  }
+
+  /** What a run keeps besides its system; the same live and in a fold. */
+  #note(entry: Entry): void {
+    this.#bodyActor ??= this.system.actor('body');
+    if (entry.type === 'leaf.started') {
+      this.#intents.set(entry.target, entry.seq);
+    } else if (entry.type === 'leaf.succeeded' || entry.type === 'leaf.failed' || entry.type === 'leaf.abandoned') {
+      this.#intents.delete(entry.target);
+    }
+  }
+
+  #settle(): void {
+    if (this.#ending || this.#held) return;
+    const { status } = this.system.root.getSnapshot();
+    if (status !== 'active') {
+      this.system.abort();
+      this.#ending = true;
+      this.#disarm();
+      this.#pump.enqueue(endOf(this.system));
+      return;
+    }
+    for (const leaf of this.#wanted.splice(0)) this.#gate(leaf);
+  }
+
+  #gate(leaf: Leaf, acknowledged?: (ack: Ack) => void, refused?: (error: unknown) => void): void {
+    if (leaf.over || (leaf.interrupted && leaf.policy.effect === 'irreversible')) return;
+    const limit = this.created.event.budget?.steps;
+    if (leaf.attempts === 0 && limit !== undefined && this.#steps >= limit) {
+      if (!this.#exceeded)
+        this.#say({ type: 'budget.exceeded', target: 'run', event: { resource: 'steps', spent: limit, limit }, cause: leaf.cause });
+      this.#exceeded = true;
+      return;
+    }
+    if (leaf.attempts === 0) this.#steps += 1;
+    let admission: Promise<() => void> | undefined;
+    try {
+      admission = leaf.policy.admit?.(leaf);
+    } catch (error) {
+      refused?.(error);
+      return this.#refuse(leaf, error);
+    }
+    if (admission === undefined) return this.#begin(leaf, acknowledged, refused);
+    admission.then(
+      (release) => {
+        leaf.release = release;
+        if (leaf.over || this.#ending) release();
+        else this.#begin(leaf, acknowledged, refused);
+      },
+      (error: unknown) => {
+        refused?.(error);
+        this.#refuse(leaf, error);
+      },
+    );
+  }
+
+  #refuse(leaf: Leaf, error: unknown): void {
+    if (leaf.over || this.#ending) return;
+    leaf.over = true;
+    if (leaf.attempts === 0) this.#steps -= 1;
+    this.#say({ type: 'leaf.failed', target: leaf.key, event: { error: thrown(error) }, cause: leaf.cause });
+  }
+
+  #begin(leaf: Leaf, acknowledged?: (ack: Ack) => void, refused?: (error: unknown) => void): void {
+    const { effect } = leaf.policy;
+    const said: Said = { type: 'leaf.started', target: leaf.key, event: { effect, attempt: leaf.attempts + 1, input: leaf.input }, cause: leaf.cause };
+    const begin = (): void => {
+      if (!leaf.over && !this.#ending) this.system.begin(leaf);
+    };
+    if (effect !== 'irreversible') {
+      this.#intents.set(leaf.key, this.#pump.enqueue(said, leaf.cause, acknowledged, refused));
+      return begin();
+    }
+    const recorded = (ack: Ack): void => {
+      begin();
+      acknowledged?.(ack);
+    };
+    this.#intents.set(leaf.key, this.#pump.enqueue(said, leaf.cause, recorded, refused));
+  }
+
+  #publish(entry: Entry): void {
+    for (const observer of this.#observers) {
+      try {
+        observer(entry);
+      } catch (error) {
+        this.#ports.report(error, `run ${this.id}: an observer of entry ${entry.seq}`);
+      }
+    }
+  }
+
+  #mustEndAs(entry: Ended): void {
+    if (entry.type === 'run.killed') return;
+    const own = endOf(this.system);
+    if (own.type !== entry.type || !same(own.event, entry.event))
+      throw new ReplayDivergenceError(
+        `Run ${this.id}: entry ${entry.seq} says ${entry.type}, this machine ends otherwise. Nothing was executed; run it with the definition that wrote it.`,
+        { run: this.id, seq: entry.seq, expected: { type: entry.type, ...entry.event }, got: { type: own.type, ...(own.event as object) } },
+      );
+  }
+
+  #finish(entry: Ended): void {
+    this.#ending = true;
+    this.#end = entry;
+    this.#disarm();
+    void this.#pump.stop();
+    this.#settleEnded.resolve(entry);
+  }
+
+  #lost(error: unknown): void {
+    if (!(error instanceof StaleOwnerError)) this.#ports.report(error, `run ${this.id}: let go of`);
+    this.abandon(error);
+  }
+}
+
+const OVER = ['completed', 'failed', 'killed'] as const;
+
+/** The state of the run's lifecycle; a root that has thrown has failed. */
+export function statusOf(root: AnyActorRef): 'created' | 'running' | 'killing' | (typeof OVER)[number] {
+  const { status, value } = root.getSnapshot() as { status: string; value: string };
+  if (status === 'error') return 'failed';
+  if (value === 'active') return 'running';
+  return value as 'created' | 'killing' | (typeof OVER)[number];
+}
+
+/** The entry that ends a run whose machine is done. */
+function endOf(system: DurableSystem): Said<'run.completed' | 'run.failed'> {
+  const { status, output, error } = system.root.getSnapshot() as { status: string; output?: Exit; error?: unknown };
+  const exit: Exit = status === 'done' && output !== undefined ? output : { status: 'failed', error: asFailure(error) };
+  const failed = (cause: unknown): Said<'run.failed'> => ({ type: 'run.failed', target: 'run', event: { error: asFailure(cause) }, cause: null });
+  if (exit.status !== 'succeeded') return failed(exit.status === 'failed' ? exit.error : new Error('killed'));
+  try {
+    return { type: 'run.completed', target: 'run', event: { output: toData(exit.output, 'output') }, cause: null };
+  } catch (unkept) {
+    return failed(unkept);
+  }
+}
+
+const isInDoubt = (actor: AnyActorRef): boolean => {
+  const { tags } = actor.getSnapshot() as { tags?: ReadonlySet<string> };
+  return tags?.has('inDoubt') === true;
+};
+const inputOf = (actor: AnyActorRef): unknown => {
+  const { context } = actor.getSnapshot() as { context?: { input?: unknown } };
+  return context?.input;
+};
+
+const same = (a: unknown, b: unknown): boolean => Buffer.compare(encode(a), encode(b)) === 0;

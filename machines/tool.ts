@@ -1,0 +1,165 @@
+import { assign, setup, type PromiseActorLogic } from 'xstate';
+import { failure, toFailure, type Exit, type Failure } from '../src/protocol/exit.ts';
+import type { ToolPolicy } from '../src/protocol/spec.ts';
+import { judge, type Verdict } from './policy/retry.ts';
+
+/** What one attempt is given; recorded with its begin. */
+export interface AttemptInput {
+  tool: string;
+  attempt: number;
+  input: unknown;
+}
+
+export type ToolEvent =
+  /** The gate has let the attempt begin. */
+  | { type: 'troupe.admitted' }
+  /** The owner that had begun the attempt is gone. */
+  | { type: 'troupe.interrupted' }
+  | { type: 'troupe.resolve'; output: unknown }
+  | { type: 'troupe.resolve'; error: Failure }
+  | { type: 'troupe.resolve'; retry: true }
+  | { type: 'troupe.kill' };
+
+interface ToolCall {
+  input: unknown;
+  /** Why the input may not be used, if it may not. */
+  invalid: string | undefined;
+  attempt: number;
+  timeoutMs: number;
+  delayMs: number;
+  exit: Exit;
+}
+
+const seconds = (ms: number): string => `${ms / 1_000}s`;
+/** One call of one tool: validation, the gate, attempts, backoff, doubt. Its output is an `Exit`. */
+export function toolMachine(policy: ToolPolicy) {
+  const { id, effect, attempts } = policy;
+  const timedOut = ({ timeoutMs }: ToolCall): Failure =>
+    failure('ToolTimeoutError', 'TOOL_TIMEOUT', `Tool ${id} timed out after ${seconds(timeoutMs)}`, { tool: id, timeoutMs });
+  const verdict = ({ attempt }: ToolCall, error: unknown): Verdict => judge(toFailure(error), { attempt, attempts, effect });
+  const failed = (error: unknown): { exit: Exit } => ({ exit: { status: 'failed', error: toFailure(error) } });
+  const next = (call: ToolCall, judged: Verdict, error: unknown): Partial<ToolCall> =>
+    judged.do === 'retry'
+      ? { ...failed(error), attempt: call.attempt + 1, delayMs: judged.delayMs, timeoutMs: call.timeoutMs * judged.timeoutFactor }
+      : failed(error);
+  const invalidOutput = (output: unknown): Failure | undefined => {
+    const parsed = policy.parseOutput(output);
+    return parsed.ok ? undefined : failure('ValidationError', 'VALIDATION', `Invalid output of ${id}: ${parsed.message}`, { tool: id });
+  };
+
+  return setup({
+    types: { input: {} as unknown, context: {} as ToolCall, events: {} as ToolEvent, output: {} as Exit },
+    actors: { attempt: {} as PromiseActorLogic<unknown, AttemptInput> },
+    delays: { timeout: ({ context }) => context.timeoutMs, backoff: ({ context }) => context.delayMs },
+    guards: {
+      invalid: ({ context }) => context.invalid !== undefined,
+      timeoutDoubts: ({ context }) => verdict(context, timedOut(context)).do === 'doubt',
+      timeoutRetries: ({ context }) => verdict(context, timedOut(context)).do === 'retry',
+      irreversible: () => effect === 'irreversible',
+    },
+    actions: {
+      timedOut: assign(({ context }) => next(context, verdict(context, timedOut(context)), timedOut(context))),
+      refused: assign(({ context }) => failed(failure('ValidationError', 'VALIDATION', `Invalid input: ${context.invalid}`, { tool: id }))),
+    },
+  }).createMachine({
+    // A dot would part the id of a state.
+    id: id.replace('.', '__'),
+    context: ({ input }) => {
+      const parsed = policy.parseInput(input);
+      return {
+        input: parsed.ok ? parsed.value : input,
+        invalid: parsed.ok ? undefined : parsed.message,
+        attempt: 1,
+        timeoutMs: policy.timeoutMs,
+        delayMs: 0,
+        exit: { status: 'killed' },
+      };
+    },
+    initial: 'attempting',
+    on: { 'troupe.kill': '.killed' },
+    states: {
+      attempting: {
+        id: 'attempting',
+        always: { guard: 'invalid', target: 'failed', actions: 'refused' },
+        invoke: {
+          id: 'attempt',
+          src: 'attempt',
+          input: ({ context }) => ({ tool: id, attempt: context.attempt, input: context.input }),
+          onDone: [
+            {
+              guard: ({ event }) => invalidOutput(event.output) !== undefined,
+              target: 'failed',
+              actions: assign(({ event }) => failed(invalidOutput(event.output))),
+            },
+            { target: 'succeeded', actions: assign(({ event }) => ({ exit: succeeded(policy, event.output) })) },
+          ],
+          onError: [
+            {
+              guard: ({ context, event }) => verdict(context, event.error).do === 'doubt',
+              target: 'inDoubt',
+              actions: assign(({ event }) => failed(event.error)),
+            },
+            {
+              guard: ({ context, event }) => verdict(context, event.error).do === 'retry',
+              target: 'backingOff',
+              actions: assign(({ context, event }) => next(context, verdict(context, event.error), event.error)),
+            },
+            { target: 'failed', actions: assign(({ event }) => failed(event.error)) },
+          ],
+        },
+        initial: 'admitting',
+        states: {
+          admitting: { meta: { waitsFor: 'the gate' }, on: { 'troupe.admitted': 'executing' } },
+          executing: {
+            after: {
+              timeout: [
+                { guard: 'timeoutDoubts', target: '#inDoubt', actions: 'timedOut' },
+                { guard: 'timeoutRetries', target: '#attempting', reenter: true, actions: 'timedOut' },
+                { target: '#failed', actions: 'timedOut' },
+              ],
+            },
+            on: {
+              'troupe.interrupted': [
+                { guard: 'irreversible', target: '#inDoubt' },
+                { target: '#attempting', reenter: true },
+              ],
+            },
+          },
+        },
+      },
+      backingOff: { after: { backoff: 'attempting' } },
+      inDoubt: {
+        id: 'inDoubt',
+        tags: 'inDoubt',
+        meta: { waitsFor: 'somebody who resolves it' },
+        on: {
+          'troupe.resolve': [
+            {
+              guard: ({ event }) => 'retry' in event,
+              target: 'attempting',
+              actions: assign(({ context }) => ({ attempt: context.attempt + 1 })),
+            },
+            {
+              guard: ({ event }) => 'error' in event,
+              target: 'failed',
+              actions: assign(({ event }) => failed('error' in event ? event.error : undefined)),
+            },
+            {
+              target: 'succeeded',
+              actions: assign(({ event }) => ({ exit: { status: 'succeeded', output: 'output' in event ? event.output : undefined } })),
+            },
+          ],
+        },
+      },
+      succeeded: { type: 'final' },
+      failed: { id: 'failed', type: 'final' },
+      killed: { type: 'final', entry: assign({ exit: { status: 'killed' } as const }) },
+    },
+    output: ({ context }) => context.exit,
+  });
+}
+
+const succeeded = (policy: ToolPolicy, output: unknown): Exit => {
+  const parsed = policy.parseOutput(output);
+  return { status: 'succeeded', output: parsed.ok ? parsed.value : output };
+};

@@ -1,0 +1,82 @@
+import type { Stored } from '../../backend.ts';
+import { encode, toData } from '../../codec.ts';
+import { ValidationError } from '../../protocol/errors.ts';
+import { checkId } from '../../protocol/ids.ts';
+
+/** What both stores refuse at the door, so that neither takes what the other would not. */
+
+export interface At {
+  epoch: number;
+  after: number;
+  barrier?: boolean;
+}
+
+/** A copy of what is to be appended: the commit comes later, and the caller's buffers may have changed by then. @throws ValidationError */
+export function checkAppend(run: unknown, entries: readonly Stored[], at: At): Stored[] {
+  checkId(run, 'run id');
+  checkCount(at.after, 'after', 0);
+  checkCount(at.epoch, 'epoch', 0);
+  if (entries.length === 0) throw new ValidationError('An append needs at least one entry.', { path: 'entries' });
+  let epoch = at.epoch;
+  return entries.map((entry, index) => {
+    const path = `entries[${index}]`;
+    if (entry.seq !== at.after + 1 + index)
+      throw new ValidationError(
+        `${path} has seq ${entry.seq}, but after ${at.after} it must be ${at.after + 1 + index}.`,
+        {
+          path: `${path}.seq`,
+        },
+      );
+    checkCount(entry.epoch, `${path}.epoch`, epoch);
+    epoch = entry.epoch;
+    if (!(entry.bytes instanceof Uint8Array) || !(entry.hash instanceof Uint8Array))
+      throw new ValidationError(`${path} must have bytes and hash, each a Uint8Array.`, { path });
+    return copyOf(entry);
+  });
+}
+
+export const copyOf = ({ seq, epoch, bytes, hash }: Stored): Stored => ({
+  seq,
+  epoch,
+  bytes: new Uint8Array(bytes),
+  hash: new Uint8Array(hash),
+});
+
+/** @throws ValidationError */
+export function checkCount(value: unknown, path: string, least: number): asserts value is number {
+  if (!Number.isSafeInteger(value) || (value as number) < least)
+    throw new ValidationError(`${path} is ${String(value)}: it must be a whole number of at least ${least}.`, { path });
+}
+
+// Ids joined by '.' or '/', because a key must also be one in a NATS KV bucket.
+const KEY = /^[A-Za-z0-9_-]{1,128}(?:[./][A-Za-z0-9_-]{1,128}){0,15}$/;
+const PREFIX = /^[A-Za-z0-9_./-]{0,2048}$/;
+
+/** @throws ValidationError */
+export function checkKey(key: unknown): asserts key is string {
+  if (typeof key !== 'string' || !KEY.test(key))
+    throw new ValidationError(`${shown(key)} is not a registry key: use 1 to 16 ids joined by '.' or '/'.`, {
+      path: 'key',
+    });
+}
+
+/** @throws ValidationError */
+export function checkPrefix(prefix: unknown): asserts prefix is string {
+  if (typeof prefix !== 'string' || !PREFIX.test(prefix))
+    throw new ValidationError(`${shown(prefix)} cannot begin a registry key.`, { path: 'prefix' });
+}
+
+const shown = (value: unknown): string =>
+  typeof value === 'string' ? JSON.stringify(value.slice(0, 80)) : `A ${typeof value}`;
+
+const MAX_VALUE = 64 * 1024;
+
+/** @throws ValidationError */
+export function encodeValue(key: string, value: unknown): Uint8Array {
+  const bytes = encode(toData(value));
+  if (bytes.byteLength < MAX_VALUE) return bytes;
+  throw new ValidationError(
+    `The value of '${key}' is ${bytes.byteLength} bytes encoded; a registry value must be under ${MAX_VALUE}: what grows belongs in a journal.`,
+    { path: 'value', key, bytes: bytes.byteLength, limit: MAX_VALUE },
+  );
+}

@@ -1,0 +1,117 @@
+import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { StorageError, UnsupportedFormatError } from '../../protocol/errors.ts';
+import { damaged } from './failure.ts';
+
+/** 'TROU'; tells our file from any other SQLite file. */
+const APPLICATION = 0x54524f55;
+/** Raise it with every change of the schema: an older troupe then leaves the file alone. */
+const VERSION = 1;
+
+// Rows also have a rowid: a run's entries stay small in the index, and new rows go to the end of the table, whatever their run.
+const SCHEMA = `
+  PRAGMA application_id = ${APPLICATION};
+  PRAGMA user_version = ${VERSION};
+  CREATE TABLE entries (
+    run TEXT NOT NULL, seq INTEGER NOT NULL, epoch INTEGER NOT NULL, hash BLOB NOT NULL, bytes BLOB NOT NULL,
+    PRIMARY KEY (run, seq)
+  ) STRICT;
+  CREATE TABLE registry (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, hash BLOB NOT NULL, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+`;
+
+/**
+ * Opens `<dir>/troupe.db`, making it if there is none.
+ *
+ * Never opens it with node:fs: closing a file drops every POSIX lock that this process has on it, SQLite's own included.
+ */
+export function openFile(dir: string, level: 'process' | 'disk', unique: string): { db: DatabaseSync; file: string } {
+  const file = join(resolve(dir), 'troupe.db');
+  makeDirectory(dirname(file));
+  // First the log, then the file: a log that stands without its file is not one that somebody else is just making.
+  const log = existsSync(`${file}-wal`);
+  if (existsSync(file)) probe(file);
+  else if (log)
+    throw new StorageError(
+      `${file} is gone but its log ${file}-wal is there. Restore the directory from a backup, or remove the log to begin anew.`,
+      { file },
+    );
+  else make(file, unique);
+  const db = new DatabaseSync(file);
+  try {
+    db.exec('PRAGMA busy_timeout = 5000');
+    const mode = db.prepare('PRAGMA journal_mode = WAL').get();
+    if (mode?.['journal_mode'] !== 'wal')
+      throw new StorageError(`${file}: its file system cannot keep a SQLite log (WAL). Use a local directory.`, {
+        file,
+      });
+    // fullfsync: on macOS a plain fsync does not reach the disk.
+    db.exec(`
+      PRAGMA synchronous = ${level === 'disk' ? 'FULL' : 'NORMAL'};
+      PRAGMA fullfsync = ON; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF; PRAGMA busy_timeout = 250`);
+    // The hash chain sees what is altered or missing between two entries, but not that a run's last entry is lost to the index.
+    // 1.5 ms per MB; folding the same runs costs far more.
+    const state = db.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check'];
+    if (state !== 'ok') throw damaged('open the store', file, String(state));
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+  return { db, file };
+}
+
+/** Whose file it is, asked without changing a byte of it. */
+function probe(file: string): void {
+  if (statSync(file).size === 0) throw damaged('open the store', file, 'it is empty');
+  const db = new DatabaseSync(file, { readOnly: true });
+  try {
+    db.exec('PRAGMA busy_timeout = 5000');
+    const application = db.prepare('PRAGMA application_id').get()?.['application_id'];
+    const version = db.prepare('PRAGMA user_version').get()?.['user_version'];
+    if (application === APPLICATION && version === VERSION) return;
+    const whose = application === APPLICATION ? `of format ${String(version)}` : 'of another program';
+    throw new UnsupportedFormatError(
+      `${file} is ${whose}; this troupe knows format ${VERSION} only. It was left as it is: use a newer troupe or another directory.`,
+      { file, application, version, supported: VERSION },
+    );
+  } finally {
+    db.close();
+  }
+}
+
+/** Made aside and linked into place: nobody ever sees half of it, and of two that make it one wins. */
+function make(file: string, unique: string): void {
+  const aside = `${file}.${unique}.new`;
+  try {
+    const db = new DatabaseSync(aside);
+    try {
+      db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN; ${SCHEMA} COMMIT`);
+    } finally {
+      db.close();
+    }
+    linkSync(aside, file);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  } finally {
+    for (const end of ['', '-wal', '-shm']) rmSync(`${aside}${end}`, { force: true });
+  }
+  syncDirectory(dirname(file));
+}
+
+function makeDirectory(dir: string): void {
+  const first = mkdirSync(dir, { recursive: true });
+  if (first === undefined) return;
+  // A directory is on disk when the one above it is.
+  for (let made = dir; made.length >= first.length; made = dirname(made)) syncDirectory(dirname(made));
+}
+
+function syncDirectory(dir: string): void {
+  // Windows neither allows nor needs it.
+  if (process.platform === 'win32') return;
+  const fd = openSync(dir, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

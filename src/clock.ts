@@ -1,0 +1,122 @@
+/** Time and turns of the event loop come in by this door, so that a test can hold them. */
+export interface Clock {
+  /** Milliseconds since the epoch; within a process it never goes back and no change of the wall clock moves it. */
+  now(): number;
+  setTimeout(run: () => void, ms: number): unknown;
+  clearTimeout(handle: unknown): void;
+  /** After the promises and I/O of this turn. */
+  immediate(run: () => void): void;
+}
+
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+export function systemClock(): Clock {
+  const origin = Date.now() - performance.now();
+  return {
+    now: () => Math.floor(origin + performance.now()),
+    setTimeout: (run, ms) => setTimeout(run, ms),
+    clearTimeout: (handle) => clearTimeout(handle as NodeJS.Timeout),
+    immediate: (run) => void setImmediate(run),
+  };
+}
+
+export interface Deadline {
+  readonly due: number;
+  /** Breaks ties, so that equal deadlines fire in an order that a replay can know. */
+  readonly key: string;
+  readonly fire: () => void;
+  /** Place in the heap; -1 when it is not in it. */
+  index: number;
+}
+
+const before = (a: Deadline, b: Deadline): boolean => a.due < b.due || (a.due === b.due && a.key < b.key);
+
+/**
+ * Every deadline of a process in one heap behind one operating-system timer.
+ *
+ * D1. Nothing fires before it is due.
+ * D2. What is due fires in order of due time, then key, however late.
+ */
+export class Deadlines {
+  readonly #clock: Clock;
+  readonly #heap: Deadline[] = [];
+  #timer: unknown;
+  #timerDue = Infinity;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  add(due: number, key: string, fire: () => void): Deadline {
+    const deadline: Deadline = { due, key, fire, index: this.#heap.length };
+    this.#heap.push(deadline);
+    this.#up(deadline);
+    this.#arm();
+    return deadline;
+  }
+
+  remove(deadline: Deadline): void {
+    const at = deadline.index;
+    if (at < 0) return;
+    deadline.index = -1;
+    const last = this.#heap.pop();
+    if (last === undefined || last === deadline) return;
+    this.#place(last, at);
+    this.#up(last);
+    this.#down(last);
+  }
+
+  close(): void {
+    this.#clock.clearTimeout(this.#timer);
+    for (const deadline of this.#heap) deadline.index = -1;
+    this.#heap.length = 0;
+  }
+
+  #arm(): void {
+    const due = this.#heap[0]?.due ?? Infinity;
+    if (due >= this.#timerDue || due === Infinity) return;
+    this.#clock.clearTimeout(this.#timer);
+    this.#timerDue = due;
+    const wait = Math.min(Math.max(0, due - this.#clock.now()), MAX_TIMEOUT_MS);
+    this.#timer = this.#clock.setTimeout(() => this.#fire(), wait);
+  }
+
+  #fire(): void {
+    this.#timerDue = Infinity;
+    const now = this.#clock.now();
+    for (let next = this.#heap[0]; next !== undefined && next.due <= now; next = this.#heap[0]) {
+      this.remove(next);
+      next.fire();
+    }
+    this.#arm();
+  }
+
+  #place(deadline: Deadline, index: number): void {
+    this.#heap[index] = deadline;
+    deadline.index = index;
+  }
+
+  #up(deadline: Deadline): void {
+    for (let at = deadline.index; at > 0; ) {
+      const over = (at - 1) >> 1;
+      const parent = this.#heap[over];
+      if (parent === undefined || !before(deadline, parent)) return;
+      this.#place(parent, at);
+      this.#place(deadline, over);
+      at = over;
+    }
+  }
+
+  #down(deadline: Deadline): void {
+    for (let at = deadline.index; ; ) {
+      const left = this.#heap[2 * at + 1];
+      const right = this.#heap[2 * at + 2];
+      const child = right !== undefined && left !== undefined && before(right, left) ? right : left;
+      if (child === undefined || !before(child, deadline)) return;
+      const under = child.index;
+      this.#place(child, at);
+      this.#place(deadline, under);
+      at = under;
+    }
+  }
+}

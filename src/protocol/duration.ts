@@ -1,0 +1,17 @@
+import { ValidationError } from './errors.ts';
+
+/** `'10s'`, `'1.5h'`, `'250ms'`, or a number of milliseconds. */
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`;
+
+const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** In milliseconds. @throws ValidationError */
+export function milliseconds(duration: Duration, what: string): number {
+  const [, count, unit] = typeof duration === 'string' ? (/^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(duration) ?? []) : [];
+  const ms = typeof duration === 'number' ? duration : Number(count) * (UNITS[unit ?? ''] ?? NaN);
+  if (Number.isFinite(ms) && ms >= 0) return ms;
+  throw new ValidationError(`The ${what} ${JSON.stringify(duration)} is not a duration: use milliseconds or '250ms', '10s', '5m', '1h', '30d'.`, {
+    what,
+    duration,
+  });
+}

@@ -1,0 +1,91 @@
+import type { Failure } from './exit.ts';
+import type { RunId } from './ids.ts';
+
+/** Version of the entry format. Every field and type below is named for life. */
+export const ENTRY_VERSION = 1;
+
+/** What a call does to the world, and so what may be done when its outcome is not known. */
+export type Effect = 'read' | 'idempotent' | 'irreversible';
+
+/** Hard limits of a run. `steps` counts calls begun (a call begun again after a crash or for a retry of recovery is not counted twice). */
+export interface Budget {
+  steps?: number;
+}
+
+/** What came in, by type: `event` holds only data. */
+export interface EntryEvents {
+  'run.created': {
+    definition: string;
+    version: string;
+    chart: string;
+    input: unknown;
+    owner: string;
+    budget: Budget | null;
+    /** A definition that is data (a parsed plan) travels with its run. */
+    spec: unknown;
+  };
+  'run.started': null;
+  'run.recovered': { owner: string };
+  'run.killed': { reason: string };
+  'run.completed': { output: unknown };
+  'run.failed': { error: Failure };
+  /** An intent, and the gate's grant. `attempt` counts begins of the same leaf from 1. */
+  'leaf.started': { effect: Effect; attempt: number; input: unknown };
+  'leaf.succeeded': { output: unknown };
+  /** What was thrown: a `Failure` for an Error, otherwise the thrown value itself. */
+  'leaf.failed': { error: unknown };
+  'leaf.emitted': { event: unknown };
+  /** Begun, then its state was left. */
+  'leaf.abandoned': null;
+  'timer.fired': null;
+  'message.received': { event: { type: string } };
+  'action.failed': { error: unknown };
+  'budget.exceeded': { resource: string; spent: number; limit: number };
+}
+
+export type EntryType = keyof EntryEvents;
+
+/** One thing that entered a run. `at` is in ms since the epoch and never goes back within a run. */
+export type Entry = {
+  [T in EntryType]: {
+    v: typeof ENTRY_VERSION;
+    run: RunId;
+    /** 1, 2, 3 … without a gap. */
+    seq: number;
+    /** Raised by one with every change of owner; a kill is one. */
+    epoch: number;
+    at: number;
+    type: T;
+    /** Key of the actor or timer it is for. */
+    target: string;
+    event: EntryEvents[T];
+    /** The seq, or the id of a message from outside, that led to it. */
+    cause: number | string | null;
+  };
+}[EntryType];
+
+export type EntryOf<T extends EntryType> = Extract<Entry, { type: T }>;
+
+const TYPES: Record<EntryType, true> = {
+  'run.created': true,
+  'run.started': true,
+  'run.recovered': true,
+  'run.killed': true,
+  'run.completed': true,
+  'run.failed': true,
+  'leaf.started': true,
+  'leaf.succeeded': true,
+  'leaf.failed': true,
+  'leaf.emitted': true,
+  'leaf.abandoned': true,
+  'timer.fired': true,
+  'message.received': true,
+  'action.failed': true,
+  'budget.exceeded': true,
+};
+
+export const isEntryType = (type: unknown): type is EntryType => typeof type === 'string' && Object.hasOwn(TYPES, type);
+
+/** An entry that ends its run: nothing follows it. */
+export const isEnd = (type: EntryType): type is 'run.completed' | 'run.failed' | 'run.killed' =>
+  type === 'run.completed' || type === 'run.failed' || type === 'run.killed';

@@ -1,0 +1,170 @@
+/** Errors are thrown at the doors only; inside, a failure is data (`Failure`). The message says what happened, with which values, and what to do. */
+
+export type ErrorCode =
+  | 'VALIDATION'
+  | 'NOT_FOUND'
+  | 'TOOL_NOT_FOUND'
+  | 'NOT_ALLOWED'
+  | 'TOOL_TIMEOUT'
+  | 'RATE_LIMIT'
+  | 'AUTH'
+  | 'NETWORK'
+  | 'PLAN'
+  | 'BUDGET_EXCEEDED'
+  | 'KILLED'
+  | 'INVALID_STATE_TRANSITION'
+  | 'STALE_OWNER'
+  | 'REPLAY_DIVERGENCE'
+  | 'JOURNAL_TOO_LONG'
+  | 'CORRUPT_JOURNAL'
+  | 'UNSUPPORTED_FORMAT'
+  | 'STORAGE_FULL'
+  | 'STORAGE'
+  | 'DEFINITION_CHANGED'
+  | 'IN_DOUBT'
+  | 'RUN_FAILED'
+  | 'CLOSED';
+
+export type Context = Readonly<Record<string, unknown>>;
+
+/** The base of every error that leaves troupe. `context` holds the values the message speaks of. */
+export class TroupeError extends Error {
+  readonly code: ErrorCode;
+  readonly context: Context;
+  /** True where the same call may succeed later without a change on the caller's side. */
+  readonly retryable: boolean;
+
+  constructor(code: ErrorCode, message: string, options: { context?: Context; retryable?: boolean; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.context = options.context ?? {};
+    this.retryable = options.retryable ?? false;
+  }
+}
+
+/** Something that came in is not what it must be. `context.path` names the place inside it. */
+export class ValidationError extends TroupeError {
+  constructor(message: string, context: Context = {}, cause?: unknown) {
+    super('VALIDATION', message, { context, cause });
+  }
+}
+export class NotFoundError extends TroupeError {
+  constructor(message: string, context: Context = {}) {
+    super('NOT_FOUND', message, { context });
+  }
+}
+/** `closest`: the registered names nearest to the one asked for. */
+export class ToolNotFoundError extends TroupeError {
+  constructor(message: string, context: { tool: string; closest: readonly string[] } & Context) {
+    super('TOOL_NOT_FOUND', message, { context });
+  }
+}
+export class NotAllowedError extends TroupeError {
+  constructor(message: string, context: { tool: string } & Context) {
+    super('NOT_ALLOWED', message, { context });
+  }
+}
+export class ToolTimeoutError extends TroupeError {
+  constructor(message: string, context: { tool: string; timeoutMs: number }) {
+    super('TOOL_TIMEOUT', message, { context, retryable: true });
+  }
+}
+/** Thrown by a tool to say: not now. `retryAfterMs` is honoured; it proves that the call was not performed. */
+export class RateLimitError extends TroupeError {
+  constructor(message: string, context: { retryAfterMs?: number } & Context = {}) {
+    super('RATE_LIMIT', message, { context, retryable: true });
+  }
+}
+export class AuthError extends TroupeError {
+  constructor(message: string, context: Context = {}) {
+    super('AUTH', message, { context });
+  }
+}
+export class NetworkError extends TroupeError {
+  constructor(message: string, context: Context = {}, cause?: unknown) {
+    super('NETWORK', message, { context, retryable: true, cause });
+  }
+}
+/** A plan that cannot be loaded. Lines and columns count from 1. */
+export class PlanError extends TroupeError {
+  constructor(message: string, context: { file?: string; line?: number; column?: number } & Context = {}) {
+    super('PLAN', message, { context });
+  }
+}
+export class BudgetExceededError extends TroupeError {
+  constructor(message: string, context: { resource: string; spent: number; limit: number }) {
+    super('BUDGET_EXCEEDED', message, { context });
+  }
+}
+export class KillSwitchTriggeredError extends TroupeError {
+  constructor(message: string, context: { run: string; reason: string }) {
+    super('KILLED', message, { context });
+  }
+}
+/** A command the run's lifecycle does not take in the state it is in. The state is unchanged. */
+export class InvalidStateTransitionError extends TroupeError {
+  constructor(message: string, context: { run: string; state: string; event: string; allowed: readonly string[] }) {
+    super('INVALID_STATE_TRANSITION', message, { context });
+  }
+}
+/** Somebody else owns the run now; this process has stopped it here. */
+export class StaleOwnerError extends TroupeError {
+  constructor(message: string, context: { run: string } & Context) {
+    super('STALE_OWNER', message, { context });
+  }
+}
+/** The journal and the machine disagree at `seq`; nothing was executed. */
+export class ReplayDivergenceError extends TroupeError {
+  constructor(message: string, context: { run: string; seq: number; expected: unknown; got: unknown }) {
+    super('REPLAY_DIVERGENCE', message, { context });
+  }
+}
+export class JournalTooLongError extends TroupeError {
+  constructor(message: string, context: { run: string; entries: number; limit: number }) {
+    super('JOURNAL_TOO_LONG', message, { context });
+  }
+}
+export class CorruptJournalError extends TroupeError {
+  constructor(message: string, context: { run: string; seq: number } & Context) {
+    super('CORRUPT_JOURNAL', message, { context });
+  }
+}
+/** Written by another product or a newer version of this one; left as it was. */
+export class UnsupportedFormatError extends TroupeError {
+  constructor(message: string, context: Context) {
+    super('UNSUPPORTED_FORMAT', message, { context });
+  }
+}
+export class StorageFullError extends TroupeError {
+  constructor(message: string, context: Context, cause?: unknown) {
+    super('STORAGE_FULL', message, { context, retryable: true, cause });
+  }
+}
+export class StorageError extends TroupeError {
+  constructor(message: string, context: Context, cause?: unknown) {
+    super('STORAGE', message, { context, cause });
+  }
+}
+export class DefinitionChangedError extends TroupeError {
+  constructor(message: string, context: { run: string } & Context) {
+    super('DEFINITION_CHANGED', message, { context });
+  }
+}
+/** A call whose outcome nobody knows stands in the way; a person decides with `resolve`. */
+export class InDoubtError extends TroupeError {
+  constructor(message: string, context: { run: string; calls: readonly string[] }) {
+    super('IN_DOUBT', message, { context });
+  }
+}
+/** What `execute` rejects with when the run failed; `cause` is the run's own error. */
+export class RunFailedError extends TroupeError {
+  constructor(message: string, context: { run: string } & Context, cause?: unknown) {
+    super('RUN_FAILED', message, { context, cause });
+  }
+}
+export class ClosedError extends TroupeError {
+  constructor(message: string, context: Context = {}) {
+    super('CLOSED', message, { context });
+  }
+}

@@ -1,0 +1,32 @@
+/** An error as data: what a journal keeps of it. `instanceof` is not kept. */
+export interface Failure {
+  name: string;
+  message: string;
+  code?: string | number;
+  data?: unknown;
+  cause?: unknown;
+  /** The thrower's word that the call did not happen, so that even an irreversible one may be tried again. */
+  notPerformed?: true;
+}
+
+/** How a tool call or a plan ended. */
+export type Exit<Output = unknown> =
+  | { status: 'succeeded'; output: Output }
+  | { status: 'failed'; error: Failure }
+  | { status: 'killed' };
+
+export const failure = (name: string, code: string, message: string, data?: unknown): Failure =>
+  data === undefined ? { name, code, message } : { name, code, message, data };
+
+/** What was thrown, as a `Failure`, whatever it is. */
+export function toFailure(error: unknown): Failure {
+  if (typeof error !== 'object' || error === null || !('message' in error)) return failure('Error', 'UNKNOWN', `Thrown: ${String(error)}`, error);
+  const { name, message, code, data, notPerformed } = error as Partial<Failure>;
+  return {
+    name: String(name ?? 'Error'),
+    message: String(message),
+    ...(code === undefined ? {} : { code }),
+    ...(data === undefined ? {} : { data }),
+    ...(notPerformed === true ? { notPerformed } : {}),
+  };
+}

@@ -1,0 +1,75 @@
+import { createStore } from '@xstate/store';
+import { isEnd, type Entry } from '../protocol/entry.ts';
+import type { Failure } from '../protocol/exit.ts';
+
+export type RunStatus = 'created' | 'running' | 'completed' | 'failed' | 'killed';
+
+/** What became of a run, from its entries alone. Times in ms since the epoch. */
+export interface Summary {
+  run: string;
+  definition: string;
+  status: RunStatus;
+  /** Calls begun; one begun again after a crash counts once. */
+  steps: number;
+  /** Calls that failed, those that were tried again included. */
+  failures: number;
+  entries: number;
+  createdAt: number;
+  startedAt: number | undefined;
+  endedAt: number | undefined;
+  durationMs: number | undefined;
+  /** Why it ended, where it did not complete. */
+  reason: string | undefined;
+  error: Failure | undefined;
+  output: unknown;
+}
+
+const EMPTY: Summary = {
+  run: '',
+  definition: '',
+  status: 'created',
+  steps: 0,
+  failures: 0,
+  entries: 0,
+  createdAt: 0,
+  startedAt: undefined,
+  endedAt: undefined,
+  durationMs: undefined,
+  reason: undefined,
+  error: undefined,
+  output: undefined,
+};
+
+/** A store that folds a run's entries, in order, into its summary. */
+export const summaryStore = () =>
+  createStore({
+    context: EMPTY,
+    on: { entry: (summary, { entry }: { entry: Entry }) => ({ ...fold(summary, entry), entries: summary.entries + 1 }) },
+  });
+
+export async function summarise(entries: AsyncIterable<Entry> | Iterable<Entry>): Promise<Summary> {
+  const store = summaryStore();
+  for await (const entry of entries) store.trigger.entry({ entry });
+  return store.getSnapshot().context;
+}
+
+function fold(summary: Summary, entry: Entry): Summary {
+  if (isEnd(entry.type)) {
+    const ended = { ...summary, endedAt: entry.at, durationMs: entry.at - (summary.startedAt ?? entry.at) };
+    if (entry.type === 'run.completed') return { ...ended, status: 'completed', output: entry.event.output };
+    if (entry.type === 'run.failed') return { ...ended, status: 'failed', reason: entry.event.error.message, error: entry.event.error };
+    if (entry.type === 'run.killed') return { ...ended, status: 'killed', reason: entry.event.reason };
+  }
+  switch (entry.type) {
+    case 'run.created':
+      return { ...summary, run: entry.run, definition: entry.event.definition, createdAt: entry.at };
+    case 'run.started':
+      return { ...summary, status: 'running', startedAt: entry.at };
+    case 'leaf.started':
+      return entry.event.attempt === 1 ? { ...summary, steps: summary.steps + 1 } : summary;
+    case 'leaf.failed':
+      return { ...summary, failures: summary.failures + 1 };
+    default:
+      return summary;
+  }
+}

@@ -1,0 +1,393 @@
+import { randomBytes } from 'node:crypto';
+import type { AnyStateMachine, EventFromLogic, InspectionEvent, SnapshotFrom } from 'xstate';
+import { Bodies, type AnyDefinition, type Resolved } from '../actors/body.ts';
+import { attachInspector } from '../actors/durable.ts';
+import { createRun, fence, foldRun, readEnd, takeOver } from '../actors/owner.ts';
+import type { Run, RunPorts } from '../actors/run.ts';
+import type { Backend, BackendFactory } from './backend.ts';
+import { embedded } from './backends/embedded/index.ts';
+import { unseal } from './chain.ts';
+import { Deadlines, systemClock, type Clock } from './clock.ts';
+import { toData } from './codec.ts';
+import type { Definition, DurableDefinition } from './define/durable.ts';
+import { toolbox, type Toolbox } from './define/toolbox.ts';
+import { isEnd, type Budget, type Entry, type EntryOf } from './protocol/entry.ts';
+import { ClosedError, DefinitionChangedError, InvalidStateTransitionError, NotFoundError, StaleOwnerError, ValidationError } from './protocol/errors.ts';
+import { ownerId, runId, type OwnerId, type RunId } from './protocol/ids.ts';
+import type { AnyTool, Module, PlanSpec } from './protocol/spec.ts';
+import { errorOf, RunHandle, type HandlePorts, type Receipt } from './run.ts';
+import { summarise, type RunStatus, type Summary } from './telemetry/summary.ts';
+
+export interface TroupeOptions {
+  /** `embedded()` by default: all in memory. */
+  backend?: BackendFactory;
+  /** What may run and be recovered here. */
+  definitions?: readonly AnyDefinition[];
+  /** Tools and modules from which parsed plans are rebuilt. */
+  tools?: readonly (AnyTool | Module)[];
+  /** Unfinished runs that nobody alive owns are taken over at the start; true by default. */
+  recover?: boolean;
+  /** Any XState inspection observer; it can never break a transition. */
+  inspect?: (event: InspectionEvent) => void;
+  /** Told of what is nobody's result: an observer that threw, a run that could not be recovered. Warns on the console by default. */
+  report?: (error: unknown, where: string) => void;
+  clock?: Clock;
+}
+
+export interface StartOptions {
+  /** An id; made up by default. Starting an id that exists attaches to it. */
+  id?: string;
+  budget?: Budget;
+  /** Kills the run when it aborts. */
+  signal?: AbortSignal;
+}
+
+export interface RunInfo {
+  run: RunId;
+  definition: string;
+  status: RunStatus;
+  createdAt: number;
+  endedAt: number | undefined;
+  /** False when the process that owned it is gone: `recover` takes it. */
+  owned: boolean;
+}
+
+export interface Recovery {
+  recovered: RunId[];
+  /** Left as they were, and why. */
+  left: { run: RunId; error: unknown }[];
+}
+
+export interface Replay {
+  run: RunId;
+  entries: number;
+  status: string;
+  summary: Summary;
+  /** Always true: a replay that is not equal rejects with ReplayDivergenceError. */
+  equal: true;
+}
+
+type HandleOf<D> = D extends DurableDefinition<infer Machine>
+  ? RunHandle<SnapshotFrom<Machine>, EventFromLogic<Machine>, OutputOf<D>>
+  : RunHandle<SnapshotFrom<AnyStateMachine>, { type: string }, OutputOf<D>>;
+type InputOf<D> = D extends Definition<infer Input, unknown> ? Input : D extends { execute: (input: infer Input, context: never) => unknown } ? Input : unknown;
+type OutputOf<D> = D extends { execute: (input: never, context: never) => infer Output } ? Awaited<Output> : D extends Definition<never, infer Output> ? Output : unknown;
+
+/** What the registry keeps of a run until it has ended, so that it is found when its owner is gone. */
+interface OpenRun {
+  run: RunId;
+  owner: OwnerId;
+}
+const openKey = (run: RunId): string => `open.${run}`;
+
+export class Troupe {
+  readonly #backend: Backend;
+  readonly #clock: Clock;
+  readonly #deadlines: Deadlines;
+  readonly #bodies = new Bodies();
+  readonly #definitions = new Map<string, AnyDefinition>();
+  readonly #tools: Toolbox;
+  readonly #report: (error: unknown, where: string) => void;
+  readonly #inspect: ((event: InspectionEvent) => void) | undefined;
+  readonly #live = new Map<RunId, Run>();
+  readonly #adopting = new Map<RunId, Promise<Run>>();
+  #closing: Promise<void> | undefined;
+
+  /** Use `createTroupe`. */
+  constructor(backend: Backend, clock: Clock, options: TroupeOptions) {
+    this.#backend = backend;
+    this.#clock = clock;
+    this.#deadlines = new Deadlines(clock);
+    this.#tools = toolbox(options.tools ?? []);
+    this.#report = options.report ?? ((error, where) => console.warn(`troupe: ${where}:`, error));
+    this.#inspect = options.inspect;
+    for (const definition of options.definitions ?? []) this.#define(definition);
+  }
+
+  /**
+   * Starts a run; resolves once it is recorded. An id that exists is attached to.
+   * @throws ValidationError, DefinitionChangedError when the id is another definition's, StorageFullError
+   */
+  async start<D extends AnyDefinition>(definition: D, input: InputOf<D>, options: StartOptions = {}): Promise<HandleOf<D>> {
+    this.#mustBeOpen();
+    this.#define(definition);
+    const id = options.id === undefined ? this.#newId() : runId(options.id);
+    const body = this.#bodies.of(definition);
+    const data = toData(checked(definition, input), 'input');
+    const budget = checkedBudget(options.budget);
+    const spec = definition.kind === 'plan' && definition.parsed ? toData(definition.spec) : null;
+    const { name } = definition;
+    const version = definition.kind === 'tool' ? '1' : definition.version;
+    await this.#backend.registry.put(openKey(id), { run: id, owner: this.#backend.owner } satisfies OpenRun, 0);
+    const created = { definition: name, version, chart: body.chart, input: data, owner: this.#backend.owner, budget, spec };
+    const run = await createRun(id, created, body, this.#ports());
+    if (run === undefined) return this.#attachTo(id, name) as Promise<HandleOf<D>>;
+    this.#keep(run);
+    this.#killOn(options.signal, id);
+    return new RunHandle(id, 'running', this.#handlePorts()) as HandleOf<D>;
+  }
+
+  /** Starts a run and waits for its output. @throws RunFailedError, BudgetExceededError, KillSwitchTriggeredError */
+  async execute<D extends AnyDefinition>(definition: D, input: InputOf<D>, options: StartOptions = {}): Promise<OutputOf<D>> {
+    const run = (await this.start(definition, input, options)) as RunHandle;
+    const result = await run.result();
+    if (!result.success) throw errorOf(result);
+    return result.data as OutputOf<D>;
+  }
+
+  /** A run that exists, wherever it lives. @throws NotFoundError */
+  async attach(id: string): Promise<RunHandle> {
+    this.#mustBeOpen();
+    const run = runId(id);
+    const { status } = await this.#summary(run);
+    return new RunHandle(run, status, this.#handlePorts());
+  }
+
+  /** Takes over the unfinished runs that nobody alive owns, or one of them. */
+  async recover(id?: string): Promise<Recovery> {
+    this.#mustBeOpen();
+    const recovery: Recovery = { recovered: [], left: [] };
+    for (const open of id === undefined ? await this.#openRuns() : [{ run: runId(id) }]) {
+      if (this.#live.has(open.run)) continue;
+      try {
+        if ('owner' in open && (await this.#backend.alive(open.owner))) continue;
+        if ((await readEnd(this.#backend.journal, open.run)) === undefined) {
+          await this.#adopt(open.run);
+          recovery.recovered.push(open.run);
+        } else await this.#forget(open.run);
+      } catch (error) {
+        if (error instanceof NotFoundError && id === undefined) await this.#forget(open.run);
+        else recovery.left.push({ run: open.run, error });
+      }
+    }
+    return recovery;
+  }
+
+  /** Kills a run, wherever it lives: what it was doing can record nothing more. Killing an ended run changes nothing. @throws NotFoundError */
+  async kill(id: string, reason = 'killed'): Promise<Receipt> {
+    this.#mustBeOpen();
+    const run = runId(id);
+    const since = this.#clock.now();
+    const live = this.#live.get(run);
+    await live?.release();
+    const stopped = live === undefined || live.end !== undefined ? [] : live.states();
+    const inDoubt = live === undefined || live.end !== undefined ? [] : live.irreversible();
+    const end = await fence(run, reason, this.#ports());
+    if (end.type === 'run.killed' && live !== undefined && live.end === undefined) live.killed(end);
+    await this.#forget(run);
+    return { run, reason: end.type === 'run.killed' ? end.event.reason : reason, status: statusOf(end), seq: end.seq, stopped, inDoubt, ms: this.#clock.now() - since };
+  }
+
+  /** Folds a run's journal with nothing executed. @throws ReplayDivergenceError, CorruptJournalError, NotFoundError */
+  async replay(id: string): Promise<Replay> {
+    this.#mustBeOpen();
+    const run = runId(id);
+    const entries: Entry[] = [];
+    const folded = await foldRun(run, (created) => this.#bodyOf(created), this.#ports(), { onEntry: (_, entry) => void entries.push(entry) });
+    return { run, entries: entries.length, status: folded.status, summary: await summarise(entries), equal: true };
+  }
+
+  /** Every run of this store. */
+  async runs(filter: { status?: RunStatus } = {}): Promise<RunInfo[]> {
+    this.#mustBeOpen();
+    const owners = new Map((await this.#openRuns()).map(({ run, owner }) => [run, owner]));
+    const infos: RunInfo[] = [];
+    for await (const run of this.#backend.journal.list()) {
+      const { definition, status, createdAt, endedAt } = await this.#summary(run);
+      const owner = owners.get(run);
+      const owned = owner !== undefined && (await this.#backend.alive(owner));
+      if (filter.status === undefined || filter.status === status) infos.push({ run, definition, status, createdAt, endedAt, owned });
+    }
+    return infos.sort((a, b) => a.createdAt - b.createdAt);
+  }
+
+  /** Lets go of every run (they go on where they are recovered) and closes the store. May be called twice. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    const live = [...this.#live.values()];
+    await Promise.all(live.map((run) => run.release()));
+    for (const run of live) run.abandon(new ClosedError(`Run ${run.id} was let go of: this troupe was closed.`, { run: run.id }));
+    this.#live.clear();
+    this.#deadlines.close();
+    await this.#bodies.stop();
+    await this.#backend.close();
+  }
+
+  #define(definition: AnyDefinition): void {
+    const known = this.#definitions.get(definition.name);
+    if (known !== undefined && known !== definition && !(known.kind === 'plan' && known.parsed))
+      throw new ValidationError(`Two definitions are named ${definition.name}; rename one.`, { definition: definition.name });
+    this.#definitions.set(definition.name, definition);
+  }
+
+  #bodyOf({ run, event }: EntryOf<'run.created'>): Resolved {
+    if (event.spec !== null) return this.#bodies.ofSpec(event.spec as PlanSpec, this.#tools.size > 0 ? this.#tools : this.#toolsOf(event.definition));
+    const definition = this.#definitions.get(event.definition);
+    if (definition !== undefined) return this.#bodies.of(definition);
+    throw new DefinitionChangedError(
+      `Run ${run} is of ${event.definition} ${event.version}, which this process was not given; add it to createTroupe({ definitions }).`,
+      { run, definition: event.definition, version: event.version },
+    );
+  }
+
+  #toolsOf(name: string): Toolbox {
+    const definition = this.#definitions.get(name);
+    return definition?.kind === 'plan' ? definition.tools : this.#tools;
+  }
+
+  async #attachTo(id: RunId, definition: string): Promise<RunHandle> {
+    const summary = await this.#summary(id);
+    if (summary.definition === definition) return new RunHandle(id, summary.status, this.#handlePorts());
+    throw new DefinitionChangedError(`Run ${id} exists and is of ${summary.definition}, not of ${definition}; choose another id.`, { run: id, definition: summary.definition });
+  }
+
+  /** One at a time for each run: two callers get the same one. */
+  #adopt(run: RunId): Promise<Run> {
+    const live = this.#live.get(run);
+    if (live !== undefined) return Promise.resolve(live);
+    let adopting = this.#adopting.get(run);
+    if (adopting === undefined) {
+      adopting = this.#takeOver(run).finally(() => this.#adopting.delete(run));
+      this.#adopting.set(run, adopting);
+    }
+    return adopting;
+  }
+
+  async #takeOver(id: RunId): Promise<Run> {
+    const { registry, owner } = this.#backend;
+    const open = (await registry.get(openKey(id)))?.value as OpenRun | null | undefined;
+    if (open && open.owner !== owner && (await this.#backend.alive(open.owner)))
+      throw new StaleOwnerError(`Run ${id} lives in another process, which is alive (owner ${open.owner}); do this there, or kill the run.`, { run: id, owner: open.owner });
+    const run = await foldRun(id, (created) => this.#bodyOf(created), this.#ports());
+    if (run.end !== undefined)
+      throw new InvalidStateTransitionError(`Run ${id} is ${run.status}: it takes nothing more.`, { run: id, state: run.status, event: 'recover', allowed: [] });
+    if (!(await takeOver(run, owner, this.#ports()))) throw new StaleOwnerError(`Run ${id} was taken over by somebody else at this moment; try again.`, { run: id });
+    await registry.put(openKey(id), { run: id, owner } satisfies OpenRun);
+    this.#keep(run);
+    return run;
+  }
+
+  #keep(run: Run): void {
+    this.#live.set(run.id, run);
+    run.ended.then(
+      () => this.#forget(run.id),
+      () => void this.#live.delete(run.id),
+    ).catch((error: unknown) => this.#report(error, `run ${run.id}: forgetting it`));
+  }
+
+  /** It has ended. */
+  async #forget(run: RunId): Promise<void> {
+    this.#live.delete(run);
+    if (this.#closing === undefined) await this.#backend.registry.delete(openKey(run));
+  }
+
+  async #openRuns(): Promise<OpenRun[]> {
+    const open: OpenRun[] = [];
+    for await (const { value } of this.#backend.registry.list('open.')) open.push(value as OpenRun);
+    return open;
+  }
+
+  async *#entries(run: RunId, from: number): AsyncGenerator<Entry> {
+    // The chain is checked from its beginning, whatever part of it is wanted.
+    for await (const { entry } of unseal(run, this.#backend.journal.read(run))) if (entry.seq >= from) yield entry;
+  }
+
+  async #summary(run: RunId): Promise<Summary> {
+    const summary = await summarise(this.#entries(run, 1));
+    if (summary.entries === 0) throw new NotFoundError(`There is no run ${run}.`, { run });
+    return summary;
+  }
+
+  #killOn(signal: AbortSignal | undefined, id: RunId): void {
+    if (signal === undefined) return;
+    const kill = (): void => void this.kill(id, 'its signal was aborted').catch((error: unknown) => this.#report(error, `run ${id}: kill on abort`));
+    if (signal.aborted) return kill();
+    signal.addEventListener('abort', kill, { once: true });
+    this.#live.get(id)?.ended.then(
+      () => signal.removeEventListener('abort', kill),
+      () => {},
+    );
+  }
+
+  #ports(): RunPorts {
+    const { journal } = this.#backend;
+    const inspect = this.#inspect;
+    return {
+      journal,
+      clock: this.#clock,
+      deadlines: this.#deadlines,
+      report: this.#report,
+      ...(inspect && { attach: (system) => attachInspector(system, inspect, this.#report) }),
+    };
+  }
+
+  #handlePorts(): HandlePorts {
+    return {
+      entries: (run, from) => this.#entries(run, from),
+      live: (run) => this.#live.get(run),
+      adopt: (run) => {
+        this.#mustBeOpen();
+        return this.#adopt(run);
+      },
+      kill: (run, reason) => this.kill(run, reason),
+      report: this.#report,
+      clock: this.#clock,
+      closed: () => this.#closing !== undefined,
+    };
+  }
+
+  #newId(): RunId {
+    return randomBytes(12).toString('base64url') as RunId;
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closing !== undefined) throw new ClosedError('This troupe is closed; create another.');
+  }
+}
+
+/** Opens the store and, unless `recover` is false, takes over what nobody alive owns. @throws ValidationError, StorageError, UnsupportedFormatError */
+export async function createTroupe(options: TroupeOptions = {}): Promise<Troupe> {
+  const clock = options.clock ?? systemClock();
+  const owner = ownerId(randomBytes(12).toString('base64url'));
+  const backend = await (options.backend ?? embedded()).open({ owner, immediate: (run) => clock.immediate(run) });
+  try {
+    const troupe = new Troupe(backend, clock, options);
+    if (options.recover !== false) await recoverAll(troupe, options.report);
+    return troupe;
+  } catch (error) {
+    await backend.close();
+    throw error;
+  }
+}
+
+async function recoverAll(troupe: Troupe, report: TroupeOptions['report']): Promise<void> {
+  const { left } = await troupe.recover();
+  for (const { run, error } of left) (report ?? console.warn)(error, `run ${run} was left as it is`);
+}
+
+const statusOf = (end: Entry): RunStatus => (isEnd(end.type) ? (end.type.slice('run.'.length) as RunStatus) : 'running');
+
+function checked(definition: AnyDefinition, input: unknown): unknown {
+  const schema = definition.kind === 'durable' ? undefined : definition.inputSchema;
+  // A tool's own machine reports its input; a plan's is refused here.
+  if (schema === undefined || definition.kind === 'tool') return input;
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const issues = result.error.issues.map(({ path, message }) => `${path.map(String).join('.') || 'input'}: ${message}`).join('; ');
+  throw new ValidationError(`The input of ${definition.name} is not what its schema asks for: ${issues}.`, { definition: definition.name, issues });
+}
+
+function checkedBudget(budget: Budget | undefined): Budget | null {
+  if (budget === undefined) return null;
+  const { steps } = budget;
+  if (steps !== undefined && (!Number.isInteger(steps) || steps < 0)) throw new ValidationError(`budget.steps is ${String(steps)}; use a whole number from 0.`, { path: 'budget.steps', steps });
+  return steps === undefined ? {} : { steps };
+}
