@@ -49,16 +49,25 @@ export class Bodies {
       case 'tool':
         return resolved(toolActor(definition), true);
       case 'plan':
-        return resolved(planActor(definition.spec, (id) => this.#toolOf(definition, id)), true);
+        return resolved(
+          planActor(definition.spec, (id) => this.#toolOf(definition, id)),
+          true,
+        );
     }
   }
 
   #toolOf({ spec, tools }: Plan, id: string): AnyStateMachine {
     const known = tools.get(id);
     if (known === undefined)
-      throw new ToolNotFoundError(`Plan ${spec.name} calls ${id}, which is no tool known here; give it to createTroupe({ tools }).`, { tool: id, closest: [...tools.keys()] });
+      throw new ToolNotFoundError(
+        `Plan ${spec.name} calls ${id}, which is no tool known here; give it to createTroupe({ tools }).`,
+        { tool: id, closest: [...tools.keys()] },
+      );
     const { tool, module } = known;
-    return toolActor(tool, { grants: spec.grants, ...(module && { module: { name: module.name, actor: this.#moduleOf(module) } }) });
+    return toolActor(tool, {
+      grants: spec.grants,
+      ...(module && { module: { name: module.name, actor: this.#moduleOf(module) } }),
+    });
   }
 
   #moduleOf(module: Module): ModuleActor {
@@ -78,6 +87,10 @@ const resolved = (body: AnyStateMachine, exits: boolean, effects: Body['effects'
 /** Two charts of one hash take the same transitions, functions aside. */
 const hashOf = ({ config }: AnyStateMachine): string =>
   createHash('sha256')
-    .update(JSON.stringify(config, (_, value: unknown) => (typeof value === 'function' ? `function ${value.name}` : typeof value === 'bigint' ? `${value}n` : value)))
+    .update(
+      JSON.stringify(config, (_, value: unknown) =>
+        typeof value === 'function' ? `function ${value.name}` : typeof value === 'bigint' ? `${value}n` : value,
+      ),
+    )
     .digest('hex')
     .slice(0, 16);

@@ -1,4 +1,12 @@
-import { Actor, createActor, type AnyActorLogic, type AnyActorRef, type AnyEventObject, type AnyStateMachine, type InspectionEvent } from 'xstate';
+import {
+  Actor,
+  createActor,
+  type AnyActorLogic,
+  type AnyActorRef,
+  type AnyEventObject,
+  type AnyStateMachine,
+  type InspectionEvent,
+} from 'xstate';
 import { asFailure, encode, thrown, toData } from '../src/codec.ts';
 import type { Effect, Entry, EntryEvents, EntryType } from '../src/protocol/entry.ts';
 import { BudgetExceededError, ReplayDivergenceError } from '../src/protocol/errors.ts';
@@ -27,20 +35,28 @@ interface Internals {
   _stop(): void;
   update(snapshot: object, event: AnyEventObject): void;
 }
-type ActorWithInternals = AnyActorRef & Internals & { logic: AnyActorLogic; options: { input?: unknown }; id: string; sessionId: string };
+type ActorWithInternals = AnyActorRef &
+  Internals & { logic: AnyActorLogic; options: { input?: unknown }; id: string; sessionId: string };
 interface ExecutableAction {
   type: string;
   info: unknown;
   params: unknown;
   exec: ((info: unknown, params: unknown) => unknown) | undefined;
 }
+// Closures over the system, not methods: they are replaced one by one.
 interface SystemInternals {
-  _bookId(): string;
-  _unregister(actor: AnyActorRef): void;
-  _relay(source: AnyActorRef | undefined, target: AnyActorRef, event: AnyEventObject): void;
-  _sendInspectionEvent(event: { type: string; actorRef: AnyActorRef }): void;
+  _bookId: () => string;
+  _unregister: (actor: AnyActorRef) => void;
+  _relay: (source: AnyActorRef | undefined, target: AnyActorRef, event: AnyEventObject) => void;
+  _sendInspectionEvent: (event: { type: string; actorRef: AnyActorRef }) => void;
   scheduler: {
-    schedule(source: AnyActorRef, target: AnyActorRef, event: AnyEventObject, delay: number, id: string | undefined): void;
+    schedule(
+      source: AnyActorRef,
+      target: AnyActorRef,
+      event: AnyEventObject,
+      delay: number,
+      id: string | undefined,
+    ): void;
     cancel(source: AnyActorRef, id: string): void;
     cancelAll(source: AnyActorRef): void;
   };
@@ -48,7 +64,13 @@ interface SystemInternals {
 const RUNNING = 1;
 const STOPPED = 2;
 const STOP = 'xstate.stop';
-const DERIVING_ACTIONS = new Set(['xstate.raise', 'xstate.sendTo', 'xstate.spawnChild', 'xstate.stopChild', 'xstate.cancel']);
+const DERIVING_ACTIONS = new Set([
+  'xstate.raise',
+  'xstate.sendTo',
+  'xstate.spawnChild',
+  'xstate.stopChild',
+  'xstate.cancel',
+]);
 const inside = (actor: AnyActorRef): ActorWithInternals => actor as ActorWithInternals;
 
 export interface Leaf {
@@ -86,7 +108,9 @@ export interface Timer {
 }
 
 /** Something that came in. */
-export type Said<T extends EntryType = EntryType> = { [K in T]: { type: K; target: string; event: EntryEvents[K]; cause: number | null } }[T];
+export type Said<T extends EntryType = EntryType> = {
+  [K in T]: { type: K; target: string; event: EntryEvents[K]; cause: number | null };
+}[T];
 
 export interface Host {
   readonly run: RunId;
@@ -146,6 +170,7 @@ export class DurableSystem {
   /** The journal's time: moves only when an entry is delivered. */
   now: number;
   #seq = 1;
+  #delivering = false;
   #folding = true;
   readonly #nodes = new Map<string, Node>();
   readonly #ordinals = new Map<string, number>();
@@ -179,7 +204,8 @@ export class DurableSystem {
 
   /** Live actors by key, parents before children. */
   *actors(): Iterable<[key: string, actor: AnyActorRef]> {
-    for (const [key, node] of this.#nodes) if (inside(node.actor)._processingStatus !== STOPPED) yield [key, node.actor];
+    for (const [key, node] of this.#nodes)
+      if (inside(node.actor)._processingStatus !== STOPPED) yield [key, node.actor];
   }
 
   /** Leaves that are not over, in the order they were wanted. */
@@ -223,13 +249,22 @@ export class DurableSystem {
 
   /** Stops every leaf that is left; XState does not reach the children of an actor that has thrown. */
   abort(): void {
-    for (const leaf of [...this.leaves()]) inside(leaf.actor)._stop();
+    for (const leaf of Array.from(this.leaves())) inside(leaf.actor)._stop();
   }
 
   /** @throws ReplayDivergenceError when the entry does not fit the machines */
   deliver(entry: Entry): void {
     this.now = entry.at;
     this.#seq = entry.seq;
+    this.#delivering = true;
+    try {
+      this.#apply(entry);
+    } finally {
+      this.#delivering = false;
+    }
+  }
+
+  #apply(entry: Entry): void {
     switch (entry.type) {
       case 'run.created':
       case 'run.completed':
@@ -373,7 +408,8 @@ export class DurableSystem {
       if (leaf === undefined && own.status === 'error') this.#stopChildren(from);
       return this.#toActor(source, target, event);
     }
-    if (leaf === undefined || event.type === `xstate.snapshot.${source.id}`) return this.#toActor(source, target, event);
+    if (leaf === undefined || event.type === `xstate.snapshot.${source.id}`)
+      return this.#toActor(source, target, event);
     if (leaf.over || this.#folding) return;
     try {
       if (source === target) this.#leafSays(leaf, event);
@@ -397,7 +433,12 @@ export class DurableSystem {
         });
       case 'xstate.promise.reject':
       case 'xstate.observable.error':
-        return this.#end(leaf, { type: 'leaf.failed', target: leaf.key, event: { error: thrown(event['data']) }, cause: null });
+        return this.#end(leaf, {
+          type: 'leaf.failed',
+          target: leaf.key,
+          event: { error: thrown(event['data']) },
+          cause: null,
+        });
       case 'xstate.observable.next':
         return this.#emit(leaf, { data: toData(event['data'], 'data') });
       default:
@@ -425,7 +466,9 @@ export class DurableSystem {
     }
     if (this.#folding) return;
     const data = toData(event, 'event') as { type: string };
-    this.#say({ type: 'message.received', target: to.key, event: { event: data }, cause: this.#seq });
+    // Sent by an action: the entry that is being delivered led to it. Sent by anybody else: nobody knows.
+    const cause = this.#delivering ? this.#seq : null;
+    this.#say({ type: 'message.received', target: to.key, event: { event: data }, cause });
   }
 
   #say(said: Said): void {
@@ -492,7 +535,7 @@ export class DurableSystem {
 
   /** The owner that had begun these is gone. A machine that handles `troupe.interrupted` decides itself what that means. */
   #interrupt(): void {
-    for (const leaf of [...this.leaves()]) {
+    for (const leaf of Array.from(this.leaves())) {
       const node = this.#node(leaf.key);
       if (leaf.attempts === 0 || node === undefined) continue;
       leaf.interrupted = true;
@@ -512,7 +555,7 @@ export class DurableSystem {
   }
 
   #stopChildren(parent: Node): void {
-    for (const node of [...this.#nodes.values()]) if (node.parent === parent) inside(node.actor)._stop();
+    for (const node of Array.from(this.#nodes.values())) if (node.parent === parent) inside(node.actor)._stop();
   }
 
   #over(node: Node): void {
@@ -537,7 +580,13 @@ export class DurableSystem {
     this.#over(node);
   }
 
-  #schedule(source: AnyActorRef, target: AnyActorRef, event: AnyEventObject, delay: number, id: string | undefined): void {
+  #schedule(
+    source: AnyActorRef,
+    target: AnyActorRef,
+    event: AnyEventObject,
+    delay: number,
+    id: string | undefined,
+  ): void {
     const from = nodes.get(source);
     if (from === undefined) return;
     const name = `${from.key}@${escapeSource(event.type)}`;
@@ -546,7 +595,15 @@ export class DurableSystem {
     const key = numbered(name, ordinal);
     // NaN is what `setTimeout` takes for 0; Infinity never comes.
     const due = this.now + Math.max(0, Number.isNaN(delay) ? 0 : delay);
-    const timer: OwnTimer = { key, due, cause: this.#seq, source, target, event, id: `${source.sessionId}.${id ?? key}` };
+    const timer: OwnTimer = {
+      key,
+      due,
+      cause: this.#seq,
+      source,
+      target,
+      event,
+      id: `${source.sessionId}.${id ?? key}`,
+    };
     this.#timers.set(key, timer);
     this.#timersById.set(timer.id, timer);
     if (!this.#folding && due !== Infinity) this.host.arm(timer);
@@ -607,26 +664,46 @@ function leafInput(input: unknown): { recordedInput: unknown; deliveredInput: un
     references = true;
     return { actor: nodes.get(value)?.key ?? value.id };
   });
-  const deliveredInput = references ? toData(input, 'input', (value) => (value instanceof Actor ? value : undefined)) : recordedInput;
+  const deliveredInput = references
+    ? toData(input, 'input', (value) => (value instanceof Actor ? value : undefined))
+    : recordedInput;
   return { recordedInput, deliveredInput };
 }
 
-const exceeded = ({ resource, spent, limit }: { resource: string; spent: number; limit: number }): BudgetExceededError =>
-  new BudgetExceededError(`The budget of ${limit} ${resource} is spent (${spent}); raise it and fork the run, or start another.`, {
-    resource,
-    spent,
-    limit,
-  });
+const exceeded = ({
+  resource,
+  spent,
+  limit,
+}: {
+  resource: string;
+  spent: number;
+  limit: number;
+}): BudgetExceededError =>
+  new BudgetExceededError(
+    `The budget of ${limit} ${resource} is spent (${spent}); raise it and fork the run, or start another.`,
+    {
+      resource,
+      spent,
+      limit,
+    },
+  );
 
 const show = (value: unknown): string => {
-  const text = typeof value === 'string' ? value : JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? `${item}n` : item));
+  const text =
+    typeof value === 'string'
+      ? value
+      : JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? `${item}n` : item));
   return text === undefined ? 'nothing' : text.length > 200 ? `${text.slice(0, 200)}…` : text;
 };
 
 const unwrap = (logic: AnyActorLogic): AnyActorLogic => Object.getPrototypeOf(logic) as AnyActorLogic;
 
 /** Shows a system to an XState inspection observer, which may throw as it likes. Actors that live already are registered with it first. */
-export function attachInspector(system: DurableSystem, inspect: (event: InspectionEvent) => void, report: Host['report']): void {
+export function attachInspector(
+  system: DurableSystem,
+  inspect: (event: InspectionEvent) => void,
+  report: Host['report'],
+): void {
   const guarded = (event: InspectionEvent): void => {
     try {
       inspect(event);

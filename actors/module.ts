@@ -46,11 +46,16 @@ export class ModuleActor {
   async #ready(): Promise<ActorRefFrom<typeof moduleMachine>> {
     const { name, concurrency } = this.#module;
     if (this.#closed) throw new ClosedError(`Module ${name} is closed.`, { module: name });
-    if (this.#actor === undefined || this.#actor.getSnapshot().status !== 'active') this.#actor = this.#open(concurrency);
+    if (this.#actor === undefined || this.#actor.getSnapshot().status !== 'active')
+      this.#actor = this.#open(concurrency);
     const actor = this.#actor;
     const snapshot = await waitFor(actor, (state) => !state.matches('starting'));
     if (snapshot.matches('failed'))
-      throw new NetworkError(`Module ${name} did not start: ${snapshot.context.error?.message ?? 'no reason given'}.`, { module: name }, snapshot.context.error);
+      throw new NetworkError(
+        `Module ${name} did not start: ${snapshot.context.error?.message ?? 'no reason given'}.`,
+        { module: name },
+        snapshot.context.error,
+      );
     if (!snapshot.matches('ready')) throw new ClosedError(`Module ${name} is closed.`, { module: name });
     return actor;
   }

@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import type { Journal, Stored } from '../src/backend.ts';
 import { GENESIS, seal, unseal } from '../src/chain.ts';
 import { decode } from '../src/codec.ts';
@@ -28,7 +27,12 @@ const entry = <T extends Entry['type']>(
 ): Entry => ({ v: ENTRY_VERSION, run, ...at, type, target: 'run', event, cause }) as Entry;
 
 /** Undefined when a run of that id exists. Resolves once the run is recorded, and started. */
-export async function createRun(id: RunId, event: EntryEvents['run.created'], body: Body, ports: RunPorts): Promise<Run | undefined> {
+export async function createRun(
+  id: RunId,
+  event: EntryEvents['run.created'],
+  body: Body,
+  ports: RunPorts,
+): Promise<Run | undefined> {
   const at = ports.clock.now();
   const created = entry(id, { seq: 1, epoch: 1, at }, 'run.created', event) as EntryOf<'run.created'>;
   const started = entry(id, { seq: 2, epoch: 1, at }, 'run.started', null, 1);
@@ -52,15 +56,22 @@ export async function foldRun(
   options: { upTo?: number; onEntry?: (run: Run, entry: Entry) => void } = {},
 ): Promise<Run> {
   let run: Run | undefined;
-  let since = performance.now();
+  let since = ports.clock.now();
   for await (const { entry: next, hash } of unseal(id, ports.journal.read(id))) {
     if (next.seq > MAX_ENTRIES)
-      throw new JournalTooLongError(`Run ${id} has more than ${MAX_ENTRIES} entries; it is not folded. Split long lives into several runs.`, {
-        run: id,
-        entries: next.seq,
-        limit: MAX_ENTRIES,
-      });
-    if (next.seq === WARN_ENTRIES) ports.report(new Error(`run ${id} has ${WARN_ENTRIES} entries and more; at ${MAX_ENTRIES} it will be refused`), 'fold');
+      throw new JournalTooLongError(
+        `Run ${id} has more than ${MAX_ENTRIES} entries; it is not folded. Split long lives into several runs.`,
+        {
+          run: id,
+          entries: next.seq,
+          limit: MAX_ENTRIES,
+        },
+      );
+    if (next.seq === WARN_ENTRIES)
+      ports.report(
+        new Error(`run ${id} has ${WARN_ENTRIES} entries and more; at ${MAX_ENTRIES} it will be refused`),
+        'fold',
+      );
     const position = { seq: next.seq, epoch: next.epoch, hash, at: next.at };
     if (run === undefined) {
       if (next.type !== 'run.created')
@@ -72,9 +83,9 @@ export async function foldRun(
     }
     options.onEntry?.(run, next);
     if (next.seq === options.upTo) break;
-    if (performance.now() - since > YIELD_MS) {
-      await turn();
-      since = performance.now();
+    if (ports.clock.now() - since > YIELD_MS) {
+      await new Promise<void>((resolve) => ports.clock.immediate(resolve));
+      since = ports.clock.now();
     }
   }
   if (run === undefined) throw new NotFoundError(`There is no run ${id}.`, { run: id });
@@ -117,7 +128,11 @@ export async function fence(id: RunId, reason: string, ports: RunPorts): Promise
     const { at } = decode(tail.bytes) as Entry;
     const next = { seq: tail.seq + 1, epoch: tail.epoch + 1, at: Math.max(at, ports.clock.now()) };
     const killed = entry(id, next, 'run.killed', { reason }) as EntryOf<'run.killed'>;
-    const appended = await ports.journal.append(id, [seal(killed, tail.hash)], { epoch: next.epoch, after: tail.seq, barrier: true });
+    const appended = await ports.journal.append(id, [seal(killed, tail.hash)], {
+      epoch: next.epoch,
+      after: tail.seq,
+      barrier: true,
+    });
     if (appended.status === 'appended') return killed;
   }
 }

@@ -11,7 +11,11 @@ const CONCURRENCY = 4;
 export function planActor(spec: PlanSpec, toolOf: (id: string) => AnyActorLogic) {
   const logicOf = (step: StepSpec): AnyActorLogic =>
     fansOut(step)
-      ? eachMachine({ id: step.name, tool: step.tool, concurrency: CONCURRENCY }).provide({ actors: { [step.tool]: toolOf(step.tool) } })
+      ? eachMachine({ id: step.name, tool: step.tool, concurrency: CONCURRENCY }).provide({
+          actors: { [step.tool]: toolOf(step.tool) },
+        })
       : toolOf(step.tool);
-  return planMachine(spec).provide({ actors: Object.fromEntries(spec.steps.map((step) => [step.name, logicOf(step)])) });
+  return planMachine(spec).provide({
+    actors: Object.fromEntries(spec.steps.map((step) => [step.name, logicOf(step)])),
+  });
 }

@@ -51,7 +51,7 @@ const RETRY_MS = 1_000;
 const canRide = ({ type, event }: Said): boolean =>
   type === 'leaf.abandoned' || (type === 'leaf.started' && event.effect !== 'irreversible');
 
-const needsDisk = ({ type, event }: Said): boolean => isEnd(type) || (type === 'leaf.started' && event.effect === 'irreversible');
+const isIrreversible = ({ type, event }: Said): boolean => type === 'leaf.started' && event.effect === 'irreversible';
 
 export class Pump {
   readonly #run: RunId;
@@ -59,6 +59,8 @@ export class Pump {
   readonly #clock: Clock;
   readonly #host: PumpHost;
   readonly position: Position;
+  /** The run has begun something that cannot be undone. */
+  irreversible = false;
   #queue: Pending[] = [];
   #underWay: Promise<void> | undefined;
   #stopped = false;
@@ -72,10 +74,19 @@ export class Pump {
     this.#host = host;
   }
 
-  enqueue(said: Said, cause: Pending['cause'] = said.cause, acknowledged?: Pending['acknowledged'], refused?: Pending['refused']): Pending {
+  enqueue(
+    said: Said,
+    cause: Pending['cause'] = said.cause,
+    acknowledged?: Pending['acknowledged'],
+    refused?: Pending['refused'],
+  ): Pending {
     const pending: Pending = { said, cause, seq: 0, acknowledged, refused };
     if (this.#stopped) {
-      refused?.(new ClosedError(`Run ${this.#run} takes nothing more here: it has ended, or this process has let go of it.`, { run: this.#run }));
+      refused?.(
+        new ClosedError(`Run ${this.#run} takes nothing more here: it has ended, or this process has let go of it.`, {
+          run: this.#run,
+        }),
+      );
       return pending;
     }
     this.#queue.push(pending);
@@ -142,7 +153,8 @@ export class Pump {
     }
     let level: Level | undefined;
     try {
-      const barrier = group.some(({ said }) => needsDisk(said));
+      // An end without an irreversible call behind it may be lost with the power: what led to it can be done again (decision 1).
+      const barrier = group.some(({ said }) => isIrreversible(said) || (this.irreversible && isEnd(said.type)));
       const appended = await this.#journal.append(this.#run, stored, { epoch, after, barrier });
       if (appended.status === 'appended') level = appended.level;
     } catch (error) {

@@ -6,6 +6,7 @@ import { isEnd, type Effect, type Entry, type EntryOf } from '../src/protocol/en
 import { NotFoundError, ReplayDivergenceError, StaleOwnerError } from '../src/protocol/errors.ts';
 import type { Exit } from '../src/protocol/exit.ts';
 import type { RunId } from '../src/protocol/ids.ts';
+import { NO_SUMMARY, summarised, type Summary } from '../src/summary.ts';
 import { DurableSystem, type Host, type Leaf, type Said, type Timer } from './durable.ts';
 import { Pump, type Ack, type Pending, type Position } from './pump.ts';
 
@@ -29,9 +30,9 @@ export interface RunPorts {
   readonly journal: Journal;
   readonly clock: Clock;
   readonly deadlines: Deadlines;
-  report(error: unknown, where: string): void;
+  readonly report: (error: unknown, where: string) => void;
   /** Called when a run becomes live, before anything happens in it. */
-  attach?(system: DurableSystem): void;
+  readonly attach?: (system: DurableSystem) => void;
 }
 
 export type Ended = EntryOf<'run.completed' | 'run.failed' | 'run.killed'>;
@@ -55,6 +56,7 @@ export class Run {
   #ending = false;
   #held = false;
   #end: Ended | undefined;
+  #summary: Summary;
   readonly #observers = new Set<(entry: Entry) => void>();
   readonly ended: Promise<Ended>;
   #settleEnded!: { resolve: (end: Ended) => void; reject: (error: unknown) => void };
@@ -62,6 +64,7 @@ export class Run {
   constructor(id: RunId, created: EntryOf<'run.created'>, position: Position, body: Body, ports: RunPorts) {
     this.id = id;
     this.created = created;
+    this.#summary = summarised(NO_SUMMARY, created);
     this.body = body;
     this.#ports = ports;
     this.#position = position;
@@ -74,7 +77,12 @@ export class Run {
       lost: (error) => this.#lost(error),
       report: ports.report,
     });
-    this.system = new DurableSystem(body.machine, { input: created.event.input, exits: body.exits }, this.#host(), created);
+    this.system = new DurableSystem(
+      body.machine,
+      { input: created.event.input, exits: body.exits },
+      this.#host(),
+      created,
+    );
   }
 
   get position(): Readonly<Position> {
@@ -88,6 +96,10 @@ export class Run {
 
   get end(): Ended | undefined {
     return this.#end;
+  }
+
+  get summary(): Summary {
+    return this.#summary;
   }
 
   get status(): string {
@@ -132,7 +144,10 @@ export class Run {
     const leaf = this.#doubtfulLeaves().find(({ key }) => key === call);
     if (leaf === undefined) {
       const calls = this.inDoubt().map((known) => known.call);
-      throw new NotFoundError(`Run ${this.id} has no call '${call}' in doubt; in doubt: ${calls.join(', ') || 'none'}.`, { run: this.id, call, inDoubt: calls });
+      throw new NotFoundError(
+        `Run ${this.id} has no call '${call}' in doubt; in doubt: ${calls.join(', ') || 'none'}.`,
+        { run: this.id, call, inDoubt: calls },
+      );
     }
     if ('retry' in decision) {
       leaf.interrupted = false;
@@ -165,7 +180,20 @@ export class Run {
   goLive(then: readonly Entry[]): void {
     this.#ports.attach?.(this.system);
     this.system.goLive();
-    this.#deliver(then);
+    if (then.length > 0) return this.#deliver(then);
+    // What fell due while nobody was there comes first: it may end a state whose leaf then need not begin again.
+    if (!this.#fireOverdue()) this.#settle();
+  }
+
+  #fireOverdue(): boolean {
+    const now = this.#ports.clock.now();
+    const overdue = Array.from(this.#deadlines.values()).filter(({ due }) => due <= now);
+    overdue.sort((a, b) => a.due - b.due || (a.key < b.key ? -1 : 1));
+    for (const deadline of overdue) {
+      this.#ports.deadlines.remove(deadline);
+      deadline.fire();
+    }
+    return overdue.length > 0;
   }
 
   /** Every live actor and the state it is in. */
@@ -178,7 +206,9 @@ export class Run {
 
   /** Irreversible calls that have begun and not ended. */
   irreversible(): string[] {
-    return [...this.system.leaves()].filter(({ policy, attempts }) => policy.effect === 'irreversible' && attempts > 0).map(({ key }) => key);
+    return [...this.system.leaves()]
+      .filter(({ policy, attempts }) => policy.effect === 'irreversible' && attempts > 0)
+      .map(({ key }) => key);
   }
 
   /** Appends nothing more and begins nothing more; what is under way ends. */
@@ -202,6 +232,7 @@ export class Run {
     this.#ending = true;
     this.#disarm();
     this.system.deliver(entry);
+    this.#note(entry);
     this.system.abort();
     this.system.tell({ type: 'troupe.killed' });
     this.#publish(entry);
@@ -226,7 +257,10 @@ export class Run {
 
   #say(said: Said): void {
     if (this.#ending) return;
-    this.#pump.enqueue(said, said.type.startsWith('leaf.') ? (this.#intents.get(said.target) ?? said.cause) : said.cause);
+    this.#pump.enqueue(
+      said,
+      said.type.startsWith('leaf.') ? (this.#intents.get(said.target) ?? said.cause) : said.cause,
+    );
   }
 
   #arm(timer: Timer): void {
@@ -254,8 +288,10 @@ export class Run {
 
   /** What a run keeps besides its system; the same live and in a fold. */
   #note(entry: Entry): void {
+    this.#summary = summarised(this.#summary, entry);
     this.#bodyActor ??= this.system.actor('body');
     if (entry.type === 'leaf.started') {
+      if (entry.event.effect === 'irreversible') this.#pump.irreversible = true;
       this.#intents.set(entry.target, entry.seq);
     } else if (entry.type === 'leaf.succeeded' || entry.type === 'leaf.failed' || entry.type === 'leaf.abandoned') {
       this.#intents.delete(entry.target);
@@ -280,7 +316,12 @@ export class Run {
     const limit = this.created.event.budget?.steps;
     if (leaf.attempts === 0 && limit !== undefined && this.#steps >= limit) {
       if (!this.#exceeded)
-        this.#say({ type: 'budget.exceeded', target: 'run', event: { resource: 'steps', spent: limit, limit }, cause: leaf.cause });
+        this.#say({
+          type: 'budget.exceeded',
+          target: 'run',
+          event: { resource: 'steps', spent: limit, limit },
+          cause: leaf.cause,
+        });
       this.#exceeded = true;
       return;
     }
@@ -315,7 +356,12 @@ export class Run {
 
   #begin(leaf: Leaf, acknowledged?: (ack: Ack) => void, refused?: (error: unknown) => void): void {
     const { effect } = leaf.policy;
-    const said: Said = { type: 'leaf.started', target: leaf.key, event: { effect, attempt: leaf.attempts + 1, input: leaf.input }, cause: leaf.cause };
+    const said: Said = {
+      type: 'leaf.started',
+      target: leaf.key,
+      event: { effect, attempt: leaf.attempts + 1, input: leaf.input },
+      cause: leaf.cause,
+    };
     const begin = (): void => {
       if (!leaf.over && !this.#ending) this.system.begin(leaf);
     };
@@ -346,7 +392,12 @@ export class Run {
     if (own.type !== entry.type || !same(own.event, entry.event))
       throw new ReplayDivergenceError(
         `Run ${this.id}: entry ${entry.seq} says ${entry.type}, this machine ends otherwise. Nothing was executed; run it with the definition that wrote it.`,
-        { run: this.id, seq: entry.seq, expected: { type: entry.type, ...entry.event }, got: { type: own.type, ...(own.event as object) } },
+        {
+          run: this.id,
+          seq: entry.seq,
+          expected: { type: entry.type, ...entry.event },
+          got: { type: own.type, ...(own.event as object) },
+        },
       );
   }
 
@@ -378,7 +429,12 @@ export function statusOf(root: AnyActorRef): 'created' | 'running' | 'killing' |
 function endOf(system: DurableSystem): Said<'run.completed' | 'run.failed'> {
   const { status, output, error } = system.root.getSnapshot() as { status: string; output?: Exit; error?: unknown };
   const exit: Exit = status === 'done' && output !== undefined ? output : { status: 'failed', error: asFailure(error) };
-  const failed = (cause: unknown): Said<'run.failed'> => ({ type: 'run.failed', target: 'run', event: { error: asFailure(cause) }, cause: null });
+  const failed = (cause: unknown): Said<'run.failed'> => ({
+    type: 'run.failed',
+    target: 'run',
+    event: { error: asFailure(cause) },
+    cause: null,
+  });
   if (exit.status !== 'succeeded') return failed(exit.status === 'failed' ? exit.error : new Error('killed'));
   try {
     return { type: 'run.completed', target: 'run', event: { output: toData(exit.output, 'output') }, cause: null };

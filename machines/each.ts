@@ -18,7 +18,8 @@ const indexOf = (actorId: string): number => Number(actorId.slice(CALL.length));
  * After a failure nothing new begins and what runs ends.
  */
 export function eachMachine({ id, tool, concurrency }: { id: string; tool: string; concurrency: number }) {
-  const room = ({ next, items, active, error }: Fan): boolean => error === undefined && next < items.length && active < concurrency;
+  const room = ({ next, items, active, error }: Fan): boolean =>
+    error === undefined && next < items.length && active < concurrency;
   return setup({
     types: {
       input: {} as readonly unknown[],
@@ -55,7 +56,9 @@ export function eachMachine({ id, tool, concurrency }: { id: string; tool: strin
               enqueue.stopChild(actorId);
               enqueue.assign({
                 active: context.active - 1,
-                ...(output.status === 'succeeded' ? { outputs: { ...context.outputs, [indexOf(actorId)]: output.output } } : {}),
+                ...(output.status === 'succeeded'
+                  ? { outputs: { ...context.outputs, [indexOf(actorId)]: output.output } }
+                  : {}),
                 ...(output.status === 'failed' ? { error: context.error ?? output.error } : {}),
               });
             }),

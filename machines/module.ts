@@ -1,7 +1,11 @@
 import { assign, setup, type PromiseActorLogic } from 'xstate';
 import type { Failure } from '../src/protocol/exit.ts';
 
-export type ModuleEvent = { type: 'module.admit' } | { type: 'module.release' } | { type: 'troupe.kill' } | { type: 'module.drain' };
+export type ModuleEvent =
+  | { type: 'module.admit' }
+  | { type: 'module.release' }
+  | { type: 'troupe.kill' }
+  | { type: 'module.drain' };
 
 /** A module's connection and how many of its calls are under way. It opens when it is started and closes when it is drained. */
 export const moduleMachine = setup({

@@ -41,7 +41,9 @@ export const planMachine = (spec: PlanSpec) =>
       killed: { type: 'final' },
     },
     output: ({ context: { outputs, error } }): Exit =>
-      error === undefined ? { status: 'succeeded', output: spec.output?.(outputs) ?? outputs } : { status: 'failed', error },
+      error === undefined
+        ? { status: 'succeeded', output: spec.output?.(outputs) ?? outputs }
+        : { status: 'failed', error },
   });
 
 /** A step: it begins when all it needs is there and nothing has failed; what runs when another fails, ends. */
@@ -85,7 +87,10 @@ function region(step: StepSpec) {
               target: 'failed',
               actions: assign(({ context, event }) => {
                 const exit = exitOf(event);
-                return failed(context, exit.status === 'failed' ? exit.error : failure('KillSwitchTriggeredError', 'KILLED', 'killed'));
+                return failed(
+                  context,
+                  exit.status === 'failed' ? exit.error : failure('KillSwitchTriggeredError', 'KILLED', 'killed'),
+                );
               }),
             },
           ],

@@ -21,7 +21,8 @@ interface RunContext extends RunInput {
   exit: RunExit | null;
 }
 
-const bodyExit = (exits: boolean, output: unknown): RunExit => (exits ? (output as Exit) : { status: 'succeeded', output });
+const bodyExit = (exits: boolean, output: unknown): RunExit =>
+  exits ? (output as Exit) : { status: 'succeeded', output };
 
 /** The lifecycle of every run; `body` is whatever the run is of. */
 export const runMachine = setup({
@@ -53,13 +54,22 @@ export const runMachine = setup({
             target: 'failed',
             actions: assign({ exit: ({ context, event }) => bodyExit(context.exits, event.output) }),
           },
-          { target: 'completed', actions: assign({ exit: ({ context, event }) => bodyExit(context.exits, event.output) }) },
+          {
+            target: 'completed',
+            actions: assign({ exit: ({ context, event }) => bodyExit(context.exits, event.output) }),
+          },
         ],
-        onError: { target: 'failed', actions: assign({ exit: ({ event }) => ({ status: 'failed', error: event.error }) }) },
+        onError: {
+          target: 'failed',
+          actions: assign({ exit: ({ event }) => ({ status: 'failed', error: event.error }) }),
+        },
       },
       on: {
         'troupe.kill': 'killing',
-        'troupe.budgetExceeded': { target: 'failed', actions: assign({ exit: ({ event }) => ({ status: 'failed', error: event.error }) }) },
+        'troupe.budgetExceeded': {
+          target: 'failed',
+          actions: assign({ exit: ({ event }) => ({ status: 'failed', error: event.error }) }),
+        },
       },
     },
     killing: {

@@ -35,16 +35,27 @@ const seconds = (ms: number): string => `${ms / 1_000}s`;
 export function toolMachine(policy: ToolPolicy) {
   const { id, effect, attempts } = policy;
   const timedOut = ({ timeoutMs }: ToolCall): Failure =>
-    failure('ToolTimeoutError', 'TOOL_TIMEOUT', `Tool ${id} timed out after ${seconds(timeoutMs)}`, { tool: id, timeoutMs });
-  const verdict = ({ attempt }: ToolCall, error: unknown): Verdict => judge(toFailure(error), { attempt, attempts, effect });
+    failure('ToolTimeoutError', 'TOOL_TIMEOUT', `Tool ${id} timed out after ${seconds(timeoutMs)}`, {
+      tool: id,
+      timeoutMs,
+    });
+  const verdict = ({ attempt }: ToolCall, error: unknown): Verdict =>
+    judge(toFailure(error), { attempt, attempts, effect });
   const failed = (error: unknown): { exit: Exit } => ({ exit: { status: 'failed', error: toFailure(error) } });
   const next = (call: ToolCall, judged: Verdict, error: unknown): Partial<ToolCall> =>
     judged.do === 'retry'
-      ? { ...failed(error), attempt: call.attempt + 1, delayMs: judged.delayMs, timeoutMs: call.timeoutMs * judged.timeoutFactor }
+      ? {
+          ...failed(error),
+          attempt: call.attempt + 1,
+          delayMs: judged.delayMs,
+          timeoutMs: call.timeoutMs * judged.timeoutFactor,
+        }
       : failed(error);
   const invalidOutput = (output: unknown): Failure | undefined => {
     const parsed = policy.parseOutput(output);
-    return parsed.ok ? undefined : failure('ValidationError', 'VALIDATION', `Invalid output of ${id}: ${parsed.message}`, { tool: id });
+    return parsed.ok
+      ? undefined
+      : failure('ValidationError', 'VALIDATION', `Invalid output of ${id}: ${parsed.message}`, { tool: id });
   };
 
   return setup({
@@ -59,7 +70,9 @@ export function toolMachine(policy: ToolPolicy) {
     },
     actions: {
       timedOut: assign(({ context }) => next(context, verdict(context, timedOut(context)), timedOut(context))),
-      refused: assign(({ context }) => failed(failure('ValidationError', 'VALIDATION', `Invalid input: ${context.invalid}`, { tool: id }))),
+      refused: assign(({ context }) =>
+        failed(failure('ValidationError', 'VALIDATION', `Invalid input: ${context.invalid}`, { tool: id })),
+      ),
     },
   }).createMachine({
     // A dot would part the id of a state.
@@ -121,7 +134,8 @@ export function toolMachine(policy: ToolPolicy) {
             on: {
               'troupe.interrupted': [
                 { guard: 'irreversible', target: '#inDoubt' },
-                { target: '#attempting', reenter: true },
+                // The same call: it begins again, with a new deadline.
+                { target: 'admitting' },
               ],
             },
           },
@@ -146,7 +160,9 @@ export function toolMachine(policy: ToolPolicy) {
             },
             {
               target: 'succeeded',
-              actions: assign(({ event }) => ({ exit: { status: 'succeeded', output: 'output' in event ? event.output : undefined } })),
+              actions: assign(({ event }) => ({
+                exit: { status: 'succeeded', output: 'output' in event ? event.output : undefined },
+              })),
             },
           ],
         },

@@ -21,7 +21,11 @@ export interface Journal {
    * Appends entries `after + 1 …` of one run, all or none. `barrier` asks for disk before it resolves.
    * @throws StorageFullError, StorageError: nothing was written
    */
-  append(run: RunId, entries: readonly Stored[], at: { epoch: number; after: number; barrier?: boolean }): Promise<Appended>;
+  append(
+    run: RunId,
+    entries: readonly Stored[],
+    at: { epoch: number; after: number; barrier?: boolean },
+  ): Promise<Appended>;
   /** Entries from `from` (1 by default) in order of seq, as they are now. */
   read(run: RunId, from?: number): AsyncIterable<Stored>;
   tail(run: RunId): Promise<Stored | undefined>;

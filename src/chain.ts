@@ -8,7 +8,8 @@ import type { RunId } from './protocol/ids.ts';
 /** Entries to stored bytes and back. Each carries sha256(hash of the one before ‖ its bytes); before the first stand 32 zeros. */
 export const GENESIS: Uint8Array = new Uint8Array(32);
 
-const digest = (before: Uint8Array, bytes: Uint8Array): Uint8Array => hash('sha256', Buffer.concat([before, bytes]), 'buffer');
+const digest = (before: Uint8Array, bytes: Uint8Array): Uint8Array =>
+  hash('sha256', Buffer.concat([before, bytes]), 'buffer');
 
 export function seal(entry: Entry, before: Uint8Array): Stored {
   const bytes = encode(entry);
@@ -22,7 +23,10 @@ const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b
  * @throws CorruptJournalError a missing, altered, repeated or swapped entry, by run and seq
  * @throws UnsupportedFormatError an entry of a version or type this troupe does not know
  */
-export async function* unseal(run: RunId, stored: AsyncIterable<Stored>): AsyncGenerator<{ entry: Entry; hash: Uint8Array }> {
+export async function* unseal(
+  run: RunId,
+  stored: AsyncIterable<Stored>,
+): AsyncGenerator<{ entry: Entry; hash: Uint8Array }> {
   let before = GENESIS;
   let seq = 0;
   for await (const item of stored) {
@@ -33,7 +37,8 @@ export async function* unseal(run: RunId, stored: AsyncIterable<Stored>): AsyncG
         { run, seq, what },
       );
     if (item.seq !== seq) throw corrupt(item.seq > seq ? 'missing' : 'repeated');
-    if (!sameBytes(digest(before, item.bytes), item.hash)) throw corrupt('altered, or does not follow the one before it');
+    if (!sameBytes(digest(before, item.bytes), item.hash))
+      throw corrupt('altered, or does not follow the one before it');
     before = item.hash;
     let entry: unknown;
     try {
@@ -54,6 +59,9 @@ function known(run: RunId, seq: number, entry: unknown): Entry {
       { run, seq, version: v, type },
     );
   if (written !== run || number !== seq)
-    throw new CorruptJournalError(`Run ${run}: entry ${seq} says it is entry ${String(number)} of run ${String(written)}.`, { run, seq });
+    throw new CorruptJournalError(
+      `Run ${run}: entry ${seq} says it is entry ${String(number)} of run ${String(written)}.`,
+      { run, seq },
+    );
   return entry as Entry;
 }

@@ -97,7 +97,7 @@ export class Deadlines {
   }
 
   #up(deadline: Deadline): void {
-    for (let at = deadline.index; at > 0; ) {
+    for (let at = deadline.index; at > 0;) {
       const over = (at - 1) >> 1;
       const parent = this.#heap[over];
       if (parent === undefined || !before(deadline, parent)) return;
@@ -108,7 +108,7 @@ export class Deadlines {
   }
 
   #down(deadline: Deadline): void {
-    for (let at = deadline.index; ; ) {
+    for (let at = deadline.index; ;) {
       const left = this.#heap[2 * at + 1];
       const right = this.#heap[2 * at + 2];
       const child = right !== undefined && left !== undefined && before(right, left) ? right : left;

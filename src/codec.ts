@@ -125,7 +125,12 @@ const describe = (value: unknown): string => {
 };
 
 const isFailure = (data: unknown): data is Failure =>
-  typeof data === 'object' && data !== null && 'name' in data && 'message' in data && typeof data.message === 'string' && typeof data.name === 'string';
+  typeof data === 'object' &&
+  data !== null &&
+  'name' in data &&
+  'message' in data &&
+  typeof data.message === 'string' &&
+  typeof data.name === 'string';
 
 /** What was thrown, as a `Failure` whatever it was. */
 export function asFailure(error: unknown): Failure {

@@ -15,5 +15,13 @@ export type { Exit, Failure } from './protocol/exit.ts';
 export type { OwnerId, RunId } from './protocol/ids.ts';
 export type { Module, PlanSpec, Tool, ToolContext } from './protocol/spec.ts';
 export type { CallInDoubt, Decision, Receipt, Result, RunHandle } from './run.ts';
-export type { RunStatus, Summary } from './telemetry/summary.ts';
-export { createTroupe, type Recovery, type Replay, type RunInfo, type StartOptions, type Troupe, type TroupeOptions } from './troupe.ts';
+export type { RunStatus, Summary } from './summary.ts';
+export {
+  createTroupe,
+  type Recovery,
+  type Replay,
+  type RunInfo,
+  type StartOptions,
+  type Troupe,
+  type TroupeOptions,
+} from './troupe.ts';

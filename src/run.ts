@@ -2,10 +2,18 @@ import type { AnyActorRef } from 'xstate';
 import type { Level } from './backend.ts';
 import type { Clock } from './clock.ts';
 import { isEnd, type Entry, type EntryOf, type EntryType } from './protocol/entry.ts';
-import { BudgetExceededError, ClosedError, InvalidStateTransitionError, KillSwitchTriggeredError, RunFailedError, ValidationError, type TroupeError } from './protocol/errors.ts';
+import {
+  BudgetExceededError,
+  ClosedError,
+  InvalidStateTransitionError,
+  KillSwitchTriggeredError,
+  RunFailedError,
+  ValidationError,
+  type TroupeError,
+} from './protocol/errors.ts';
 import type { Failure } from './protocol/exit.ts';
 import type { RunId } from './protocol/ids.ts';
-import { summarise, type RunStatus, type Summary } from './telemetry/summary.ts';
+import { summarise, type RunStatus, type Summary } from './summary.ts';
 
 /** A decision about a call whose outcome nobody knows. */
 export type Decision = { output: unknown } | { error: unknown } | { retry: true };
@@ -32,12 +40,17 @@ export interface Receipt {
 
 /** `data` is the output; the fields of an object output can be read directly, too. */
 export type Result<Output> =
-  | ({ success: true; data: Output; error?: never; metadata: Summary } & (Output extends readonly unknown[] ? unknown : Output extends object ? Readonly<Output> : unknown))
+  | ({ success: true; data: Output; error?: never; metadata: Summary } & (Output extends readonly unknown[]
+      ? unknown
+      : Output extends object
+        ? Readonly<Output>
+        : unknown))
   | { success: false; error: Failure; data?: never; metadata: Summary };
 
 /** A run that lives in this process, as far as a handle needs it. */
 export interface LiveRun {
   readonly status: string;
+  readonly summary: Summary;
   readonly bodyActor: AnyActorRef | undefined;
   send(target: string, event: { type: string }, cause: string | null): Promise<{ seq: number; level: Level }>;
   resolve(call: string, decision: Decision): Promise<{ seq: number; level: Level }>;
@@ -96,20 +109,29 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
   /** What the body emits (`emit`), where the run lives in this process. */
   onEmitted(type: string, handler: (event: { type: string }) => void): () => void {
     const actor = this.#ports.live(this.id)?.bodyActor;
-    const subscription = actor?.on(type as never, (event: { type: string }) => this.#guarded(() => handler(event), `a handler of '${type}'`));
+    const subscription = actor?.on(type as never, (event: { type: string }) =>
+      this.#guarded(() => handler(event), `a handler of '${type}'`),
+    );
     return () => subscription?.unsubscribe();
   }
 
   /** Entries of a type (or `'*'`) as they are delivered, where the run lives in this process. */
   on<T extends EntryType>(type: T | '*', handler: (entry: EntryOf<T>) => void): () => void {
     const live = this.#ports.live(this.id);
-    return live?.observe((entry) => void (type === '*' || entry.type === type ? handler(entry as EntryOf<T>) : undefined)) ?? (() => {});
+    return (
+      live?.observe((entry) => {
+        if (type === '*' || entry.type === type) handler(entry as EntryOf<T>);
+      }) ?? (() => {})
+    );
   }
 
   /** Resolves once the event is recorded. @throws ValidationError, InvalidStateTransitionError, StaleOwnerError, StorageFullError */
   async send(event: Event, options: { cause?: string } = {}): Promise<{ seq: number; level: Level }> {
     if (/^(troupe|xstate)\./.test(event.type))
-      throw new ValidationError(`The event '${event.type}' is not yours to send: names that begin with troupe. or xstate. are the runtime's.`, { type: event.type });
+      throw new ValidationError(
+        `The event '${event.type}' is not yours to send: names that begin with troupe. or xstate. are the runtime's.`,
+        { type: event.type },
+      );
     this.#must('send');
     const live = await this.#ports.adopt(this.id);
     return live.send('body', event, options.cause ?? null);
@@ -134,7 +156,7 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
 
   /** From the first entry to the last, then on until the run has ended. */
   async *entries(): AsyncGenerator<Entry> {
-    for (let next = 1; ; ) {
+    for (let next = 1; ;) {
       const changed = this.#changed();
       try {
         for await (const entry of this.#ports.entries(this.id, next)) {
@@ -158,7 +180,8 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
 
   /** How the run ended; waits for it. Never rejects for a run that failed or was killed. @throws ClosedError */
   async result(): Promise<Result<Output>> {
-    await this.#ports.live(this.id)?.ended.catch(() => {});
+    const live = this.#ports.live(this.id);
+    if (live !== undefined && (await ended(live))) return this.#resultOf(live.summary);
     for (;;) {
       const changed = this.#changed();
       const metadata = await this.summary();
@@ -167,8 +190,17 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
       changed.cancel();
       if (metadata.status === 'completed') return completed(metadata) as Result<Output>;
       if (ENDED.includes(metadata.status)) return failed(metadata);
-      if (over) throw new ClosedError(`Run ${this.id} has not ended; this troupe was closed. It goes on where it is recovered.`, { run: this.id });
+      if (over)
+        throw new ClosedError(
+          `Run ${this.id} has not ended; this troupe was closed. It goes on where it is recovered.`,
+          { run: this.id },
+        );
     }
+  }
+
+  #resultOf(metadata: Summary): Result<Output> {
+    this.#status = metadata.status;
+    return metadata.status === 'completed' ? (completed(metadata) as Result<Output>) : failed(metadata);
   }
 
   get #ended(): boolean {
@@ -196,12 +228,15 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
     const { status } = this;
     const allowed = allowedIn(status);
     if (allowed.includes(command)) return;
-    throw new InvalidStateTransitionError(`Run ${this.id} is ${status}: it takes ${allowed.join(', ') || 'nothing more'}, not ${command}.`, {
-      run: this.id,
-      state: status,
-      event: command,
-      allowed,
-    });
+    throw new InvalidStateTransitionError(
+      `Run ${this.id} is ${status}: it takes ${allowed.join(', ') || 'nothing more'}, not ${command}.`,
+      {
+        run: this.id,
+        state: status,
+        event: command,
+        allowed,
+      },
+    );
   }
 
   #guarded(run: () => void, what: string): void {
@@ -216,7 +251,15 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
 const ENDED: readonly string[] = ['completed', 'failed', 'killed'];
 const allowedIn = (status: string): readonly string[] => (ENDED.includes(status) ? [] : ['send', 'resolve', 'kill']);
 
-const isPlain = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+/** False when this process has lost it before its end. */
+const ended = (live: LiveRun): Promise<boolean> =>
+  live.ended.then(
+    () => true,
+    () => false,
+  );
+
+const isPlain = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function completed(metadata: Summary): Result<unknown> {
   const { output } = metadata;
@@ -232,7 +275,15 @@ const failed = (metadata: Summary): Result<never> => ({
 /** What `execute` throws for a run that did not complete. */
 export function errorOf({ error, metadata }: Extract<Result<unknown>, { success: false }>): TroupeError {
   const { run, status } = metadata;
-  if (status === 'killed') return new KillSwitchTriggeredError(`Run ${run} was killed: ${metadata.reason ?? 'no reason given'}.`, { run, reason: metadata.reason ?? '' });
-  if (error.code === 'BUDGET_EXCEEDED') return new BudgetExceededError(`Run ${run}: ${error.message}`, error.data as { resource: string; spent: number; limit: number });
+  if (status === 'killed')
+    return new KillSwitchTriggeredError(`Run ${run} was killed: ${metadata.reason ?? 'no reason given'}.`, {
+      run,
+      reason: metadata.reason ?? '',
+    });
+  if (error.code === 'BUDGET_EXCEEDED')
+    return new BudgetExceededError(
+      `Run ${run}: ${error.message}`,
+      error.data as { resource: string; spent: number; limit: number },
+    );
   return new RunFailedError(`Run ${run} failed: ${error.message}`, { run, error }, error);
 }

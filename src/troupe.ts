@@ -11,12 +11,19 @@ import { Deadlines, systemClock, type Clock } from './clock.ts';
 import { toData } from './codec.ts';
 import type { Definition, DurableDefinition } from './define/durable.ts';
 import { toolbox, type Toolbox } from './define/toolbox.ts';
-import { isEnd, type Budget, type Entry, type EntryOf } from './protocol/entry.ts';
-import { ClosedError, DefinitionChangedError, InvalidStateTransitionError, NotFoundError, StaleOwnerError, ValidationError } from './protocol/errors.ts';
+import { ENTRY_VERSION, isEnd, type Budget, type Entry, type EntryOf } from './protocol/entry.ts';
+import {
+  ClosedError,
+  DefinitionChangedError,
+  InvalidStateTransitionError,
+  NotFoundError,
+  StaleOwnerError,
+  ValidationError,
+} from './protocol/errors.ts';
 import { ownerId, runId, type OwnerId, type RunId } from './protocol/ids.ts';
 import type { AnyTool, Module, PlanSpec } from './protocol/spec.ts';
-import { errorOf, RunHandle, type HandlePorts, type Receipt } from './run.ts';
-import { summarise, type RunStatus, type Summary } from './telemetry/summary.ts';
+import { errorOf, RunHandle, type CallInDoubt, type HandlePorts, type Receipt } from './run.ts';
+import { summarise, type RunStatus, type Summary } from './summary.ts';
 
 export interface TroupeOptions {
   /** `embedded()` by default: all in memory. */
@@ -63,15 +70,29 @@ export interface Replay {
   entries: number;
   status: string;
   summary: Summary;
+  /** Calls somebody must decide; of a run that nobody alive owns, those that a recovery would find. */
+  inDoubt: CallInDoubt[];
+  /** Every actor that lives at its last entry, and the state it is in. */
+  actors: { actor: string; state: unknown }[];
   /** Always true: a replay that is not equal rejects with ReplayDivergenceError. */
   equal: true;
 }
 
-type HandleOf<D> = D extends DurableDefinition<infer Machine>
-  ? RunHandle<SnapshotFrom<Machine>, EventFromLogic<Machine>, OutputOf<D>>
-  : RunHandle<SnapshotFrom<AnyStateMachine>, { type: string }, OutputOf<D>>;
-type InputOf<D> = D extends Definition<infer Input, unknown> ? Input : D extends { execute: (input: infer Input, context: never) => unknown } ? Input : unknown;
-type OutputOf<D> = D extends { execute: (input: never, context: never) => infer Output } ? Awaited<Output> : D extends Definition<never, infer Output> ? Output : unknown;
+type HandleOf<D> =
+  D extends DurableDefinition<infer Machine>
+    ? RunHandle<SnapshotFrom<Machine>, EventFromLogic<Machine>, OutputOf<D>>
+    : RunHandle<SnapshotFrom<AnyStateMachine>, { type: string }, OutputOf<D>>;
+type InputOf<D> =
+  D extends Definition<infer Input, unknown>
+    ? Input
+    : D extends { execute: (input: infer Input, context: never) => unknown }
+      ? Input
+      : unknown;
+type OutputOf<D> = D extends { execute: (input: never, context: never) => infer Output }
+  ? Awaited<Output>
+  : D extends Definition<never, infer Output>
+    ? Output
+    : unknown;
 
 /** What the registry keeps of a run until it has ended, so that it is found when its owner is gone. */
 interface OpenRun {
@@ -108,7 +129,11 @@ export class Troupe {
    * Starts a run; resolves once it is recorded. An id that exists is attached to.
    * @throws ValidationError, DefinitionChangedError when the id is another definition's, StorageFullError
    */
-  async start<D extends AnyDefinition>(definition: D, input: InputOf<D>, options: StartOptions = {}): Promise<HandleOf<D>> {
+  async start<D extends AnyDefinition>(
+    definition: D,
+    input: InputOf<D>,
+    options: StartOptions = {},
+  ): Promise<HandleOf<D>> {
     this.#mustBeOpen();
     this.#define(definition);
     const id = options.id === undefined ? this.#newId() : runId(options.id);
@@ -118,17 +143,32 @@ export class Troupe {
     const spec = definition.kind === 'plan' && definition.parsed ? toData(definition.spec) : null;
     const { name } = definition;
     const version = definition.kind === 'tool' ? '1' : definition.version;
-    await this.#backend.registry.put(openKey(id), { run: id, owner: this.#backend.owner } satisfies OpenRun, 0);
-    const created = { definition: name, version, chart: body.chart, input: data, owner: this.#backend.owner, budget, spec };
-    const run = await createRun(id, created, body, this.#ports());
-    if (run === undefined) return this.#attachTo(id, name) as Promise<HandleOf<D>>;
+    const created = {
+      definition: name,
+      version,
+      chart: body.chart,
+      input: data,
+      owner: this.#backend.owner,
+      budget,
+      spec,
+    };
+    // Together, so that they share a commit where the store can. Found without a journal, or with one that has ended, an open run is forgotten.
+    const [run] = await Promise.all([
+      createRun(id, created, body, this.#ports()),
+      this.#backend.registry.put(openKey(id), { run: id, owner: this.#backend.owner } satisfies OpenRun, 0),
+    ]);
+    if (run === undefined) return (await this.#attachTo(id, name)) as HandleOf<D>;
     this.#keep(run);
     this.#killOn(options.signal, id);
     return new RunHandle(id, 'running', this.#handlePorts()) as HandleOf<D>;
   }
 
   /** Starts a run and waits for its output. @throws RunFailedError, BudgetExceededError, KillSwitchTriggeredError */
-  async execute<D extends AnyDefinition>(definition: D, input: InputOf<D>, options: StartOptions = {}): Promise<OutputOf<D>> {
+  async execute<D extends AnyDefinition>(
+    definition: D,
+    input: InputOf<D>,
+    options: StartOptions = {},
+  ): Promise<OutputOf<D>> {
     const run = (await this.start(definition, input, options)) as RunHandle;
     const result = await run.result();
     if (!result.success) throw errorOf(result);
@@ -175,16 +215,26 @@ export class Troupe {
     const end = await fence(run, reason, this.#ports());
     if (end.type === 'run.killed' && live !== undefined && live.end === undefined) live.killed(end);
     await this.#forget(run);
-    return { run, reason: end.type === 'run.killed' ? end.event.reason : reason, status: statusOf(end), seq: end.seq, stopped, inDoubt, ms: this.#clock.now() - since };
+    return {
+      run,
+      reason: end.type === 'run.killed' ? end.event.reason : reason,
+      status: statusOf(end),
+      seq: end.seq,
+      stopped,
+      inDoubt,
+      ms: this.#clock.now() - since,
+    };
   }
 
   /** Folds a run's journal with nothing executed. @throws ReplayDivergenceError, CorruptJournalError, NotFoundError */
   async replay(id: string): Promise<Replay> {
     this.#mustBeOpen();
     const run = runId(id);
-    const entries: Entry[] = [];
-    const folded = await foldRun(run, (created) => this.#bodyOf(created), this.#ports(), { onEntry: (_, entry) => void entries.push(entry) });
-    return { run, entries: entries.length, status: folded.status, summary: await summarise(entries), equal: true };
+    const folded = await foldRun(run, (created) => this.#bodyOf(created), this.#ports());
+    const { summary, status } = folded;
+    const actors = folded.states();
+    if (folded.end === undefined && !(await this.#isOwned(run))) folded.fold(recoveredNext(folded, this.#backend.owner));
+    return { run, entries: summary.entries, status, summary, inDoubt: folded.inDoubt(), actors, equal: true };
   }
 
   /** Every run of this store. */
@@ -194,9 +244,10 @@ export class Troupe {
     const infos: RunInfo[] = [];
     for await (const run of this.#backend.journal.list()) {
       const { definition, status, createdAt, endedAt } = await this.#summary(run);
-      const owner = owners.get(run);
+      const owner = endedAt === undefined ? owners.get(run) : undefined;
       const owned = owner !== undefined && (await this.#backend.alive(owner));
-      if (filter.status === undefined || filter.status === status) infos.push({ run, definition, status, createdAt, endedAt, owned });
+      if (filter.status === undefined || filter.status === status)
+        infos.push({ run, definition, status, createdAt, endedAt, owned });
     }
     return infos.sort((a, b) => a.createdAt - b.createdAt);
   }
@@ -214,7 +265,8 @@ export class Troupe {
   async #close(): Promise<void> {
     const live = [...this.#live.values()];
     await Promise.all(live.map((run) => run.release()));
-    for (const run of live) run.abandon(new ClosedError(`Run ${run.id} was let go of: this troupe was closed.`, { run: run.id }));
+    for (const run of live)
+      run.abandon(new ClosedError(`Run ${run.id} was let go of: this troupe was closed.`, { run: run.id }));
     this.#live.clear();
     this.#deadlines.close();
     await this.#bodies.stop();
@@ -224,12 +276,18 @@ export class Troupe {
   #define(definition: AnyDefinition): void {
     const known = this.#definitions.get(definition.name);
     if (known !== undefined && known !== definition && !(known.kind === 'plan' && known.parsed))
-      throw new ValidationError(`Two definitions are named ${definition.name}; rename one.`, { definition: definition.name });
+      throw new ValidationError(`Two definitions are named ${definition.name}; rename one.`, {
+        definition: definition.name,
+      });
     this.#definitions.set(definition.name, definition);
   }
 
   #bodyOf({ run, event }: EntryOf<'run.created'>): Resolved {
-    if (event.spec !== null) return this.#bodies.ofSpec(event.spec as PlanSpec, this.#tools.size > 0 ? this.#tools : this.#toolsOf(event.definition));
+    if (event.spec !== null)
+      return this.#bodies.ofSpec(
+        event.spec as PlanSpec,
+        this.#tools.size > 0 ? this.#tools : this.#toolsOf(event.definition),
+      );
     const definition = this.#definitions.get(event.definition);
     if (definition !== undefined) return this.#bodies.of(definition);
     throw new DefinitionChangedError(
@@ -246,7 +304,10 @@ export class Troupe {
   async #attachTo(id: RunId, definition: string): Promise<RunHandle> {
     const summary = await this.#summary(id);
     if (summary.definition === definition) return new RunHandle(id, summary.status, this.#handlePorts());
-    throw new DefinitionChangedError(`Run ${id} exists and is of ${summary.definition}, not of ${definition}; choose another id.`, { run: id, definition: summary.definition });
+    throw new DefinitionChangedError(
+      `Run ${id} exists and is of ${summary.definition}, not of ${definition}; choose another id.`,
+      { run: id, definition: summary.definition },
+    );
   }
 
   /** One at a time for each run: two callers get the same one. */
@@ -265,11 +326,20 @@ export class Troupe {
     const { registry, owner } = this.#backend;
     const open = (await registry.get(openKey(id)))?.value as OpenRun | null | undefined;
     if (open && open.owner !== owner && (await this.#backend.alive(open.owner)))
-      throw new StaleOwnerError(`Run ${id} lives in another process, which is alive (owner ${open.owner}); do this there, or kill the run.`, { run: id, owner: open.owner });
+      throw new StaleOwnerError(
+        `Run ${id} lives in another process, which is alive (owner ${open.owner}); do this there, or kill the run.`,
+        { run: id, owner: open.owner },
+      );
     const run = await foldRun(id, (created) => this.#bodyOf(created), this.#ports());
     if (run.end !== undefined)
-      throw new InvalidStateTransitionError(`Run ${id} is ${run.status}: it takes nothing more.`, { run: id, state: run.status, event: 'recover', allowed: [] });
-    if (!(await takeOver(run, owner, this.#ports()))) throw new StaleOwnerError(`Run ${id} was taken over by somebody else at this moment; try again.`, { run: id });
+      throw new InvalidStateTransitionError(`Run ${id} is ${run.status}: it takes nothing more.`, {
+        run: id,
+        state: run.status,
+        event: 'recover',
+        allowed: [],
+      });
+    if (!(await takeOver(run, owner, this.#ports())))
+      throw new StaleOwnerError(`Run ${id} was taken over by somebody else at this moment; try again.`, { run: id });
     await registry.put(openKey(id), { run: id, owner } satisfies OpenRun);
     this.#keep(run);
     return run;
@@ -277,10 +347,12 @@ export class Troupe {
 
   #keep(run: Run): void {
     this.#live.set(run.id, run);
-    run.ended.then(
-      () => this.#forget(run.id),
-      () => void this.#live.delete(run.id),
-    ).catch((error: unknown) => this.#report(error, `run ${run.id}: forgetting it`));
+    run.ended
+      .then(
+        () => this.#forget(run.id),
+        () => void this.#live.delete(run.id),
+      )
+      .catch((error: unknown) => this.#report(error, `run ${run.id}: forgetting it`));
   }
 
   /** It has ended. */
@@ -293,6 +365,11 @@ export class Troupe {
     const open: OpenRun[] = [];
     for await (const { value } of this.#backend.registry.list('open.')) open.push(value as OpenRun);
     return open;
+  }
+
+  async #isOwned(run: RunId): Promise<boolean> {
+    const open = (await this.#backend.registry.get(openKey(run)))?.value as OpenRun | null | undefined;
+    return open != null && this.#backend.alive(open.owner);
   }
 
   async *#entries(run: RunId, from: number): AsyncGenerator<Entry> {
@@ -308,7 +385,10 @@ export class Troupe {
 
   #killOn(signal: AbortSignal | undefined, id: RunId): void {
     if (signal === undefined) return;
-    const kill = (): void => void this.kill(id, 'its signal was aborted').catch((error: unknown) => this.#report(error, `run ${id}: kill on abort`));
+    const kill = (): void =>
+      void this.kill(id, 'its signal was aborted').catch((error: unknown) =>
+        this.#report(error, `run ${id}: kill on abort`),
+      );
     if (signal.aborted) return kill();
     signal.addEventListener('abort', kill, { once: true });
     this.#live.get(id)?.ended.then(
@@ -345,7 +425,8 @@ export class Troupe {
   }
 
   #newId(): RunId {
-    return randomBytes(12).toString('base64url') as RunId;
+    // One that begins with '-' would be an option on a command line.
+    return randomBytes(12).toString('base64url').replace(/^-/, '_') as RunId;
   }
 
   #mustBeOpen(): void {
@@ -373,7 +454,21 @@ async function recoverAll(troupe: Troupe, report: TroupeOptions['report']): Prom
   for (const { run, error } of left) (report ?? console.warn)(error, `run ${run} was left as it is`);
 }
 
-const statusOf = (end: Entry): RunStatus => (isEnd(end.type) ? (end.type.slice('run.'.length) as RunStatus) : 'running');
+/** What a recovery would append; never recorded. */
+const recoveredNext = ({ id, position: { seq, epoch, at } }: Run, owner: OwnerId): Entry => ({
+  v: ENTRY_VERSION,
+  run: id,
+  seq: seq + 1,
+  epoch: epoch + 1,
+  at,
+  type: 'run.recovered',
+  target: 'run',
+  event: { owner },
+  cause: null,
+});
+
+const statusOf = (end: Entry): RunStatus =>
+  isEnd(end.type) ? (end.type.slice('run.'.length) as RunStatus) : 'running';
 
 function checked(definition: AnyDefinition, input: unknown): unknown {
   const schema = definition.kind === 'durable' ? undefined : definition.inputSchema;
@@ -381,13 +476,22 @@ function checked(definition: AnyDefinition, input: unknown): unknown {
   if (schema === undefined || definition.kind === 'tool') return input;
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  const issues = result.error.issues.map(({ path, message }) => `${path.map(String).join('.') || 'input'}: ${message}`).join('; ');
-  throw new ValidationError(`The input of ${definition.name} is not what its schema asks for: ${issues}.`, { definition: definition.name, issues });
+  const issues = result.error.issues
+    .map(({ path, message }) => `${path.map(String).join('.') || 'input'}: ${message}`)
+    .join('; ');
+  throw new ValidationError(`The input of ${definition.name} is not what its schema asks for: ${issues}.`, {
+    definition: definition.name,
+    issues,
+  });
 }
 
 function checkedBudget(budget: Budget | undefined): Budget | null {
   if (budget === undefined) return null;
   const { steps } = budget;
-  if (steps !== undefined && (!Number.isInteger(steps) || steps < 0)) throw new ValidationError(`budget.steps is ${String(steps)}; use a whole number from 0.`, { path: 'budget.steps', steps });
+  if (steps !== undefined && (!Number.isInteger(steps) || steps < 0))
+    throw new ValidationError(`budget.steps is ${String(steps)}; use a whole number from 0.`, {
+      path: 'budget.steps',
+      steps,
+    });
   return steps === undefined ? {} : { steps };
 }

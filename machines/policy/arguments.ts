@@ -1,7 +1,9 @@
 import type { FieldSource, StepScope, StepSpec } from '../../src/protocol/spec.ts';
 
 const field = (value: unknown, name: string): unknown =>
-  typeof value === 'object' && value !== null && Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined;
+  typeof value === 'object' && value !== null && Object.hasOwn(value, name)
+    ? (value as Record<string, unknown>)[name]
+    : undefined;
 
 function resolve(source: FieldSource, scope: StepScope, item: unknown): unknown {
   if ('value' in source) return source.value;
@@ -27,4 +29,5 @@ export function argumentsOf({ arguments: args }: StepSpec, scope: StepScope): un
   }
 }
 
-export const fansOut = ({ arguments: args }: StepSpec): boolean => args.form === 'list' || (args.form === 'fields' && args.each !== null);
+export const fansOut = ({ arguments: args }: StepSpec): boolean =>
+  args.form === 'list' || (args.form === 'fields' && args.each !== null);

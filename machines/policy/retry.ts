@@ -33,7 +33,11 @@ const KINDS: Readonly<Record<string, Kind>> = {
   ABORT_ERR: 'aborted',
 };
 
-const NAMES: Readonly<Record<string, Kind>> = { AbortError: 'aborted', TimeoutError: 'timeout', ZodError: 'invalidInput' };
+const NAMES: Readonly<Record<string, Kind>> = {
+  AbortError: 'aborted',
+  TimeoutError: 'timeout',
+  ZodError: 'invalidInput',
+};
 
 export const kindOf = ({ code, name }: Failure): Kind =>
   (typeof code === 'string' ? KINDS[code] : undefined) ?? NAMES[name] ?? 'other';
@@ -50,7 +54,8 @@ const retryAfterMs = ({ data }: Failure): number | undefined => {
 /** An irreversible attempt is tried again only when its error proves that it did not happen. */
 export function judge(failure: Failure, { attempt, attempts, effect }: Attempt): Verdict {
   const kind = kindOf(failure);
-  const again = (delayMs: number, timeoutFactor = 1): Verdict => (attempt < attempts ? { do: 'retry', delayMs, timeoutFactor } : FAIL);
+  const again = (delayMs: number, timeoutFactor = 1): Verdict =>
+    attempt < attempts ? { do: 'retry', delayMs, timeoutFactor } : FAIL;
   const irreversible = effect === 'irreversible' && failure.notPerformed !== true;
   switch (kind) {
     case 'invalidInput':

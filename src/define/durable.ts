@@ -9,7 +9,10 @@ export interface Definition<Input = never, Output = unknown> {
   readonly types?: { input: (input: Input) => void; output: Output };
 }
 
-export interface DurableDefinition<Machine extends AnyStateMachine = AnyStateMachine> extends Definition<InputFrom<Machine>, OutputFrom<Machine>> {
+export interface DurableDefinition<Machine extends AnyStateMachine = AnyStateMachine> extends Definition<
+  InputFrom<Machine>,
+  OutputFrom<Machine>
+> {
   readonly kind: 'durable';
   readonly machine: Machine;
   readonly effects: Readonly<Record<string, Effect>>;
@@ -17,7 +20,10 @@ export interface DurableDefinition<Machine extends AnyStateMachine = AnyStateMac
 
 // XState's class has these fifteen parameters; the fourth holds the sources that `setup` was given.
 // oxlint-disable-next-line typescript/no-explicit-any
-type SourceName<Machine> = Machine extends StateMachine<any, any, any, infer Actor, any, any, any, any, any, any, any, any, any, any, any> ? Actor['src'] : string;
+type SourceName<Machine> =
+  Machine extends StateMachine<any, any, any, infer Actor, any, any, any, any, any, any, any, any, any, any, any>
+    ? Actor['src']
+    : string;
 
 export interface DurableOptions<Source extends string> {
   /** An id: what its runs are created and recovered by. */
@@ -32,7 +38,10 @@ export interface DurableOptions<Source extends string> {
  * Guards, assigns and input mappers must be pure; a plain source is begun at least once unless `effects` says otherwise.
  * @throws ValidationError
  */
-export function durable<Machine extends AnyStateMachine>(machine: Machine, options: DurableOptions<SourceName<Machine>>): DurableDefinition<Machine> {
+export function durable<Machine extends AnyStateMachine>(
+  machine: Machine,
+  options: DurableOptions<SourceName<Machine>>,
+): DurableDefinition<Machine> {
   const { name, version, effects = {} } = options;
   checkId(name, 'definition name');
   return { kind: 'durable', name, version, machine, effects: effects as Record<string, Effect> };

@@ -23,16 +23,26 @@ export function module({ name, tools, allow = [], concurrency = 4, start, stop }
   checkId(name, 'module name');
   const names = new Set<string>();
   for (const tool of tools) {
-    if (names.has(tool.name)) throw new ValidationError(`Module ${name} has two tools named ${tool.name}.`, { module: name, tool: tool.name });
+    if (names.has(tool.name))
+      throw new ValidationError(`Module ${name} has two tools named ${tool.name}.`, { module: name, tool: tool.name });
     names.add(tool.name);
     const shown = `${name}__${tool.name}`;
     if (shown.length > MODEL_NAME_LIMIT)
-      throw new ValidationError(`Models see this tool as ${shown}, which is longer than ${MODEL_NAME_LIMIT} characters; shorten a name.`, { module: name, tool: tool.name });
+      throw new ValidationError(
+        `Models see this tool as ${shown}, which is longer than ${MODEL_NAME_LIMIT} characters; shorten a name.`,
+        { module: name, tool: tool.name },
+      );
   }
   for (const id of allow)
     if (!QUALIFIED.test(id))
-      throw new ValidationError(`Module ${name} allows ${JSON.stringify(id)}, which is not a tool's id; write module.tool.`, { module: name, allow: id });
+      throw new ValidationError(
+        `Module ${name} allows ${JSON.stringify(id)}, which is not a tool's id; write module.tool.`,
+        { module: name, allow: id },
+      );
   if (!Number.isInteger(concurrency) || concurrency < 1)
-    throw new ValidationError(`Module ${name}: concurrency is ${concurrency}; use a whole number from 1.`, { module: name, concurrency });
+    throw new ValidationError(`Module ${name}: concurrency is ${concurrency}; use a whole number from 1.`, {
+      module: name,
+      concurrency,
+    });
   return { kind: 'module', name, tools, allow, concurrency, start, stop };
 }

@@ -1,7 +1,16 @@
 import type { z } from 'zod';
 import { PlanError } from '../protocol/errors.ts';
 import { checkId } from '../protocol/ids.ts';
-import { qualified, type AnyTool, type Module, type PlanSpec, type StepArguments, type StepScope, type StepSpec, type Tool } from '../protocol/spec.ts';
+import {
+  qualified,
+  type AnyTool,
+  type Module,
+  type PlanSpec,
+  type StepArguments,
+  type StepScope,
+  type StepSpec,
+  type Tool,
+} from '../protocol/spec.ts';
 import type { Definition } from './durable.ts';
 import { parseSteps } from './parse.ts';
 import { grantsOf, mustBeGranted, toolbox, type Toolbox } from './toolbox.ts';
@@ -21,7 +30,9 @@ export interface PlanOptions<Input, Output> extends Reach {
 }
 
 type Outputs = Record<string, unknown>;
-type Scope<Input, Done extends Outputs, Needs extends keyof Done> = { readonly [K in Needs]: Done[K] } & { readonly input: Input };
+type Scope<Input, Done extends Outputs, Needs extends keyof Done> = { readonly [K in Needs]: Done[K] } & {
+  readonly input: Input;
+};
 
 interface Once<Input, Done extends Outputs, Needs extends keyof Done, ToolInput> {
   /** Steps that must be done before; only their outputs can be read. */
@@ -38,7 +49,10 @@ interface Bare<Needs> {
 }
 
 /** Steps, each a call of a tool (or one per item of a list), begun as soon as what they need is there. */
-export interface Plan<Input = unknown, Done extends Outputs = Outputs, Output = Done> extends Definition<Input, Output> {
+export interface Plan<Input = unknown, Done extends Outputs = Outputs, Output = Done> extends Definition<
+  Input,
+  Output
+> {
   readonly kind: 'plan';
   readonly spec: PlanSpec;
   readonly tools: Toolbox;
@@ -53,18 +67,29 @@ export interface Plan<Input = unknown, Done extends Outputs = Outputs, Output = 
   step<const Name extends string, ToolInput, ToolOutput, Needs extends keyof Done = never>(
     name: Name,
     tool: Tool<ToolInput, ToolOutput>,
-    ...options: object extends ToolInput ? [(Once<Input, Done, Needs, ToolInput> | Bare<Needs>)?] : [Once<Input, Done, Needs, ToolInput>]
+    ...options: object extends ToolInput
+      ? [(Once<Input, Done, Needs, ToolInput> | Bare<Needs>)?]
+      : [Once<Input, Done, Needs, ToolInput>]
   ): Plan<Input, Done & Record<Name, ToolOutput>, Output extends Done ? Done & Record<Name, ToolOutput> : Output>;
 }
 
-type AnyStepOptions = { needs?: readonly PropertyKey[]; input?: (scope: never) => unknown; each?: (scope: never) => readonly unknown[] };
+type AnyStepOptions = {
+  needs?: readonly PropertyKey[];
+  input?: (scope: never) => unknown;
+  each?: (scope: never) => readonly unknown[];
+};
 
 function argumentsOf({ input, each }: AnyStepOptions): StepArguments {
   if (each !== undefined) return { form: 'list', each: each as (scope: StepScope) => readonly unknown[] };
   return { form: 'function', input: (input as ((scope: StepScope) => unknown) | undefined) ?? (() => ({})) };
 }
 
-function build(options: PlanOptions<unknown, unknown>, steps: readonly StepSpec[], tools: Toolbox, parsed: boolean): Plan {
+function build(
+  options: PlanOptions<unknown, unknown>,
+  steps: readonly StepSpec[],
+  tools: Toolbox,
+  parsed: boolean,
+): Plan {
   const { name, version = '1', inputSchema, module, output } = options;
   const grants = module === undefined ? [...tools.keys()] : grantsOf(module, tools);
   const spec: PlanSpec = { kind: 'plan', name, version, steps, grants, output: output ?? null };
@@ -83,8 +108,17 @@ function build(options: PlanOptions<unknown, unknown>, steps: readonly StepSpec[
       const needs = (stepOptions.needs ?? []).map(String);
       for (const need of needs)
         if (!steps.some((step) => step.name === need))
-          throw new PlanError(`Plan ${name}: step ${stepName} needs ${need}, which is no step before it.`, { plan: name, step: stepName, need });
-      return build(options, [...steps, { name: stepName, tool: id, needs, arguments: argumentsOf(stepOptions) }], box, false) as never;
+          throw new PlanError(`Plan ${name}: step ${stepName} needs ${need}, which is no step before it.`, {
+            plan: name,
+            step: stepName,
+            need,
+          });
+      return build(
+        options,
+        [...steps, { name: stepName, tool: id, needs, arguments: argumentsOf(stepOptions) }],
+        box,
+        false,
+      ) as never;
     },
   };
 }
@@ -101,10 +135,15 @@ const RESERVED = ['input'];
 function checkStepName(step: string, steps: readonly StepSpec[], plan: string): void {
   checkId(step, 'step name');
   if (RESERVED.includes(step) || steps.some(({ name }) => name === step))
-    throw new PlanError(`Plan ${plan} has two steps named ${step}, or the name is reserved (${RESERVED.join(', ')}).`, { plan, step });
+    throw new PlanError(`Plan ${plan} has two steps named ${step}, or the name is reserved (${RESERVED.join(', ')}).`, {
+      plan,
+      step,
+    });
 }
 
-function define<Input = unknown, Output = unknown>(options: PlanOptions<Input, Output>): Plan<Input, Record<never, unknown>, unknown extends Output ? Record<never, unknown> : Output> {
+function define<Input = unknown, Output = unknown>(
+  options: PlanOptions<Input, Output>,
+): Plan<Input, Record<never, unknown>, unknown extends Output ? Record<never, unknown> : Output> {
   checkId(options.name, 'plan name');
   const box = toolbox(options.tools ?? []);
   return build(options as PlanOptions<unknown, unknown>, [], box, false) as never;
@@ -134,4 +173,7 @@ function parse(text: string, options: ParseOptions): Plan {
 export const plan = Object.assign(define, { parse });
 
 /** A parsed plan again, from the spec that was stored with its run. */
-export const planFromSpec = (spec: PlanSpec, tools: Toolbox): Plan => ({ ...build({ name: spec.name, version: spec.version }, spec.steps, tools, true), spec });
+export const planFromSpec = (spec: PlanSpec, tools: Toolbox): Plan => ({
+  ...build({ name: spec.name, version: spec.version }, spec.steps, tools, true),
+  spec,
+});

@@ -24,10 +24,22 @@ export interface ToolOptions<Input, Output> {
 
 /** Something an agent or a plan may call. @throws ValidationError */
 export function tool<Input, Output>(options: ToolOptions<Input, Output>): Tool<Input, Output> {
-  const { name, description, phrases = [], inputSchema, outputSchema, effect = 'irreversible', timeout = '30s', retry = { attempts: 3 } } = options;
+  const {
+    name,
+    description,
+    phrases = [],
+    inputSchema,
+    outputSchema,
+    effect = 'irreversible',
+    timeout = '30s',
+    retry = { attempts: 3 },
+  } = options;
   checkId(name, 'tool name');
   if (!Number.isInteger(retry.attempts) || retry.attempts < 1)
-    throw new ValidationError(`Tool ${name}: retry.attempts is ${retry.attempts}; use a whole number from 1.`, { tool: name, attempts: retry.attempts });
+    throw new ValidationError(`Tool ${name}: retry.attempts is ${retry.attempts}; use a whole number from 1.`, {
+      tool: name,
+      attempts: retry.attempts,
+    });
   return {
     kind: 'tool',
     name,

@@ -35,5 +35,8 @@ export function grantsOf(module: Module, box: Toolbox): string[] {
 
 export function mustBeGranted(id: string, grants: readonly string[], by: string): void {
   if (!grants.includes(id))
-    throw new NotAllowedError(`${by} may not call ${id}; allowed: ${grants.join(', ') || 'nothing'}. Add it to the module's allowlist.`, { tool: id, allowed: grants });
+    throw new NotAllowedError(
+      `${by} may not call ${id}; allowed: ${grants.join(', ') || 'nothing'}. Add it to the module's allowlist.`,
+      { tool: id, allowed: grants },
+    );
 }

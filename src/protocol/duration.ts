@@ -10,8 +10,11 @@ export function milliseconds(duration: Duration, what: string): number {
   const [, count, unit] = typeof duration === 'string' ? (/^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(duration) ?? []) : [];
   const ms = typeof duration === 'number' ? duration : Number(count) * (UNITS[unit ?? ''] ?? NaN);
   if (Number.isFinite(ms) && ms >= 0) return ms;
-  throw new ValidationError(`The ${what} ${JSON.stringify(duration)} is not a duration: use milliseconds or '250ms', '10s', '5m', '1h', '30d'.`, {
-    what,
-    duration,
-  });
+  throw new ValidationError(
+    `The ${what} ${JSON.stringify(duration)} is not a duration: use milliseconds or '250ms', '10s', '5m', '1h', '30d'.`,
+    {
+      what,
+      duration,
+    },
+  );
 }

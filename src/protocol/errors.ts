@@ -34,7 +34,11 @@ export class TroupeError extends Error {
   /** True where the same call may succeed later without a change on the caller's side. */
   readonly retryable: boolean;
 
-  constructor(code: ErrorCode, message: string, options: { context?: Context; retryable?: boolean; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { context?: Context; retryable?: boolean; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = new.target.name;
     this.code = code;

@@ -20,7 +20,8 @@ export const failure = (name: string, code: string, message: string, data?: unkn
 
 /** What was thrown, as a `Failure`, whatever it is. */
 export function toFailure(error: unknown): Failure {
-  if (typeof error !== 'object' || error === null || !('message' in error)) return failure('Error', 'UNKNOWN', `Thrown: ${String(error)}`, error);
+  if (typeof error !== 'object' || error === null || !('message' in error))
+    return failure('Error', 'UNKNOWN', `Thrown: ${String(error)}`, error);
   const { name, message, code, data, notPerformed } = error as Partial<Failure>;
   return {
     name: String(name ?? 'Error'),

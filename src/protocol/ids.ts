@@ -19,10 +19,13 @@ const show = (value: unknown): string => {
 /** @throws ValidationError unless `value` is 1 to 128 of A-Z a-z 0-9 _ - */
 export function checkId(value: unknown, what: string): string {
   if (isId(value)) return value;
-  throw new ValidationError(`The ${what} ${show(value)} is not an id: use 1 to 128 characters of A-Z, a-z, 0-9, _ and -.`, {
-    what,
-    value: show(value),
-  });
+  throw new ValidationError(
+    `The ${what} ${show(value)} is not an id: use 1 to 128 characters of A-Z, a-z, 0-9, _ and -.`,
+    {
+      what,
+      value: show(value),
+    },
+  );
 }
 
 /** @throws ValidationError */

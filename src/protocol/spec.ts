@@ -59,7 +59,8 @@ export interface Module extends ModuleSpec {
 }
 
 /** The id a tool is called, allowed and journaled by. */
-export const qualified = (module: string | undefined, tool: string): string => (module === undefined ? tool : `${module}.${tool}`);
+export const qualified = (module: string | undefined, tool: string): string =>
+  module === undefined ? tool : `${module}.${tool}`;
 
 /** What a step's functions may read: the plan's `input` and the outputs of the steps it needs, by name. */
 export type StepScope = Readonly<Record<string, unknown>>;

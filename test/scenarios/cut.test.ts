@@ -43,19 +43,40 @@ function mustEqual(folded: Process, was: Moment): void {
   assert.deepStrictEqual(folded.reports, [], 'a fold reported something');
 }
 
-const isOutcome = ({ type }: Entry): boolean => type === 'leaf.succeeded' || type === 'leaf.failed' || type === 'leaf.abandoned';
+/** In a run that was never cut, whatever began has an outcome. */
+function mustBeClosed({ journal }: Process): void {
+  const keys = (of: (entry: Entry) => boolean): Set<string> =>
+    new Set(journal.entries.filter(of).map(({ target }) => target));
+  const begun = keys(({ type }) => type === 'leaf.started');
+  const over = keys(isOutcome);
+  assert.deepStrictEqual(
+    Array.from(begun).filter((key) => !over.has(key)),
+    [],
+    'begun, and nothing is said of its end',
+  );
+}
+
+const isOutcome = ({ type }: Entry): boolean =>
+  type === 'leaf.succeeded' || type === 'leaf.failed' || type === 'leaf.abandoned';
 
 /** J1, E1, T1 and the end, of a whole journal. */
 async function mustBeSound(process: Process, end: Reference['end']): Promise<void> {
   const entries: Entry[] = [];
   for await (const { entry } of unseal(RUN, process.journal.read(RUN))) entries.push(entry);
-  assert.deepStrictEqual(entries.map(({ seq }) => seq), entries.map((_, index) => index + 1), 'not dense');
+  assert.deepStrictEqual(
+    entries.map(({ seq }) => seq),
+    entries.map((_, index) => index + 1),
+    'not dense',
+  );
   const attempts = new Map<string, number>();
   const outcomes = new Set<string>();
   let before: Entry | undefined;
   for (const entry of entries) {
     assert(entry.at >= (before?.at ?? 0), 'time went back');
-    assert(entry.epoch - (before?.epoch ?? 1) === (entry.type === 'run.recovered' ? 1 : 0), 'an epoch without a new owner');
+    assert(
+      entry.epoch - (before?.epoch ?? 1) === (entry.type === 'run.recovered' ? 1 : 0),
+      'an epoch without a new owner',
+    );
     before = entry;
     if (entry.type === 'leaf.started') {
       assert(!outcomes.has(entry.target), `${entry.target} began after its outcome`);
@@ -72,6 +93,7 @@ async function mustBeSound(process: Process, end: Reference['end']): Promise<voi
   const fired = entries.filter(({ type }) => type === 'timer.fired').map(({ target }) => target);
   assert.equal(new Set(fired).size, fired.length, 'a timer fired twice');
   mustEndAs(entries.at(-1) as Entry, end);
+  assert.deepStrictEqual(process.premature, [], 'an irreversible call began before its intent was on record');
   assert(process.clock.longest < 2 ** 31, 'a timeout longer than an operating-system timer');
 }
 
@@ -83,25 +105,45 @@ function mustEndAs(last: Entry, end: Reference['end']): void {
 
 /** Leaves that a recovery must begin by itself, in order; irreversible ones only if no intent is on record. */
 const mustBegin = (folded: Process): string[] => {
-  const wanted = [...folded.run.system.leaves()].filter(({ policy, attempts }) => policy.effect !== 'irreversible' || attempts === 0);
+  const wanted = [...folded.run.system.leaves()].filter(
+    ({ policy, attempts }) => policy.effect !== 'irreversible' || attempts === 0,
+  );
   return wanted.map(({ source }) => source);
 };
 
 /** Folds, checks, takes over and drives on. */
-async function recover(reference: Reference, journal: CutJournal, was: Moment, whole: Process): Promise<Process> {
+async function recover(
+  reference: Reference,
+  journal: CutJournal,
+  was: Moment,
+  whole: Process,
+  earlier?: Moment,
+): Promise<Process> {
   const process = await Process.fold(reference, journal);
   mustEqual(process, was);
   const begins = mustBegin(process);
-  const doubtful = [...process.run.system.leaves()].filter(({ policy, attempts }) => policy.effect === 'irreversible' && attempts > 0);
+  const doubtful = [...process.run.system.leaves()].filter(
+    ({ policy, attempts }) => policy.effect === 'irreversible' && attempts > 0,
+  );
   const known = doubtful.map(({ key }) => key);
   await process.takeOver();
   assert.deepStrictEqual(process.world.acted, [], 'taking over ran an action');
-  assert.deepStrictEqual(process.run.inDoubt().map(({ key }) => key), known, 'in doubt');
+  assert.deepStrictEqual(
+    process.run.inDoubt().map(({ call }) => call),
+    known,
+    'in doubt',
+  );
   mustHaveTimers(process, was);
   await process.quiet();
-  assert.deepStrictEqual(process.world.begun.slice(0, begins.length), begins, 'leaves without an outcome begin again, in order');
+  assert.deepStrictEqual(
+    process.world.begun.slice(0, begins.length),
+    begins,
+    'leaves without an outcome begin again, in order',
+  );
   await process.drive();
-  const lost = reference.loses?.after === was.entry.type ? reference.loses : undefined;
+  const { loses } = reference;
+  const lost =
+    loses !== undefined && [earlier, was].some((moment) => moment?.entry.type === loses.after) ? loses : undefined;
   await mustBeSound(process, (lost ?? reference).end);
   const { acted } = whole.world;
   if (reference.detour === undefined)
@@ -111,9 +153,11 @@ async function recover(reference: Reference, journal: CutJournal, was: Moment, w
 
 /** Every deadline that stood stands again, unchanged and in the order of creation. */
 function mustHaveTimers(process: Process, was: Moment): void {
-  const { standing } = process.moments[0] as Moment;
   const fired = new Set(was.fired);
-  assert.deepStrictEqual(standing.filter(([key]) => !fired.has(key)), was.standing.filter(([key]) => !fired.has(key)), 'deadlines');
+  const unfired = (timers: Iterable<readonly [string, number]>): unknown =>
+    [...timers].filter(([key]) => !fired.has(key));
+  // armed and, if overdue, fired already
+  assert.deepStrictEqual(unfired(process.deadlines.dues), unfired(was.standing), 'deadlines');
 }
 
 /** Entry 1 travels with entry 2: a run that is only created is nobody's to recover. */
@@ -131,12 +175,22 @@ describe.each(references)('$name', (reference) => {
   test('runs to its end', async () => {
     const process = await live(reference);
     await mustBeSound(process, reference.end);
+    mustBeClosed(process);
     assert.deepStrictEqual(process.reports, []);
     const moments = process.moments.map(({ entry }) => entry.seq);
-    assert.deepStrictEqual(moments, process.journal.entries.slice(1).map(({ seq }) => seq), 'a moment was missed');
+    assert.deepStrictEqual(
+      moments,
+      process.journal.entries.slice(1).map(({ seq }) => seq),
+      'a moment was missed',
+    );
     if (reference.together !== undefined) {
-      const groups = process.journal.groups.map((group) => group.map(({ type }) => type).filter((type) => type !== 'leaf.started'));
-      assert(groups.some((group) => group.join() === reference.together?.join()), `no group of ${reference.together}: ${groups.join(' | ')}`);
+      const groups = process.journal.groups.map((group) =>
+        group.map(({ type }) => type).filter((type) => type !== 'leaf.started'),
+      );
+      assert(
+        groups.some((group) => group.join() === reference.together?.join()),
+        `no group of ${reference.together.join()}: ${groups.join(' | ')}`,
+      );
     }
   });
 
@@ -144,7 +198,13 @@ describe.each(references)('$name', (reference) => {
     if (reference.unlikeXState !== undefined) return;
     const { actor, world } = await plainXState(reference);
     const process = await live(reference);
-    const raw = actor.getSnapshot() as { status: string; output?: unknown; error?: unknown; context?: unknown; value?: unknown };
+    const raw = actor.getSnapshot() as {
+      status: string;
+      output?: unknown;
+      error?: unknown;
+      context?: unknown;
+      value?: unknown;
+    };
     const end = process.run.end as Entry;
     assert.equal(end.type, raw.status === 'done' ? 'run.completed' : 'run.failed');
     if (end.type === 'run.completed') assert.deepStrictEqual(end.event.output, toData(raw.output));
@@ -160,8 +220,26 @@ describe.each(references)('$name', (reference) => {
         const process = await recover(reference, whole.journal.cut(was.entry.seq), was, whole);
         await mustFoldWhole(reference, process);
       });
+    // a run that is over is not taken over
     await at('the whole', async () => {
-      mustEqual(await Process.fold(reference, whole.journal.cut(whole.journal.stored.length)), whole.moments.at(-1) as Moment);
+      mustEqual(
+        await Process.fold(reference, whole.journal.cut(whole.journal.stored.length)),
+        whole.moments.at(-1) as Moment,
+      );
     });
+  });
+});
+
+/** (c) A recovery is cut as well. */
+describe.each(references.filter(({ pairs }) => pairs === true))('$name, cut twice', (reference) => {
+  test('every pair of cuts goes on to the same end', async () => {
+    const whole = await live(reference);
+    for (const first of whole.moments.slice(0, -1)) {
+      const once = await recover(reference, whole.journal.cut(first.entry.seq), first, whole);
+      for (const second of once.moments.slice(0, -1))
+        await at(`${place(first.entry)}, then ${place(second.entry)}`, async () => {
+          await recover(reference, once.journal.cut(second.entry.seq), second, once, first);
+        });
+    }
   });
 });

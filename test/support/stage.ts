@@ -60,6 +60,8 @@ export class Process {
   readonly ports: RunPorts;
   readonly reports: unknown[] = [];
   readonly moments: Moment[] = [];
+  /** Irreversible sources that began while their intent was not on record. */
+  readonly premature: string[] = [];
   run!: Run;
 
   private constructor(reference: Reference, journal: CutJournal, now?: number) {
@@ -67,6 +69,12 @@ export class Process {
     this.journal = journal;
     this.clock = new SimulatedClock(now);
     this.deadlines = new WatchedDeadlines(this.clock);
+    this.world.watch = (source) => {
+      const intents = journal.entries.filter(
+        ({ type, target }) => type === 'leaf.started' && target === `body/${source}`,
+      );
+      if (reference.effects?.[source] === 'irreversible' && intents.length === 0) this.premature.push(source);
+    };
     const report = (error: unknown, where: string): void => void this.reports.push([where, error]);
     this.ports = { journal, clock: this.clock, deadlines: this.deadlines, report };
   }
@@ -74,7 +82,15 @@ export class Process {
   static async start(reference: Reference): Promise<Process> {
     const process = new Process(reference, new CutJournal());
     const { input } = reference;
-    const created = { definition: reference.name, version: '1', chart: '', input, owner: 'first', budget: null, spec: null };
+    const created = {
+      definition: reference.name,
+      version: '1',
+      chart: '',
+      input,
+      owner: 'first',
+      budget: null,
+      spec: null,
+    };
     const run = await createRun(RUN, created, process.#body(), process.ports);
     assert(run !== undefined);
     process.#attach(run);
@@ -133,11 +149,11 @@ export class Process {
   }
 
   #decide(): boolean {
-    const [leaf] = this.run.inDoubt();
-    if (leaf === undefined) return false;
-    const output = this.reference.decide?.[leaf.source];
-    assert(output !== undefined, `${leaf.key} is in doubt`);
-    void this.run.resolve(leaf.key, { output });
+    const [doubt] = this.run.inDoubt();
+    if (doubt === undefined) return false;
+    const output = this.reference.decide?.[this.run.system.leaf(doubt.call)?.source ?? ''];
+    assert(output !== undefined, `${doubt.call} is in doubt`);
+    void this.run.resolve(doubt.call, { output });
     return true;
   }
 
@@ -194,7 +210,12 @@ export async function plainXState(reference: Reference): Promise<{ actor: AnyAct
     send: (event) => actor.send(event),
   };
   await drive(reference, stage, {
-    quiet: () => quiet(clock, () => false, () => world.revision),
+    quiet: () =>
+      quiet(
+        clock,
+        () => false,
+        () => world.revision,
+      ),
     ended: () => (actor.getSnapshot() as { status: string }).status !== 'active',
     decide: () => false,
     show: () => inspect(actor.getSnapshot(), { depth: 2 }),

@@ -17,11 +17,13 @@ export class World {
   readonly begun: string[] = [];
   /** Custom actions that ran, in order. */
   readonly acted: string[] = [];
-  readonly emitted: unknown[] = [];
+  /** Told before a source does anything. */
+  watch: ((source: string) => void) | undefined;
   readonly #open = new Set<Call>();
   readonly #streams = new Map<string, Subject<never>>();
 
   begin(source: string): void {
+    this.watch?.(source);
     this.begun.push(source);
   }
 
@@ -80,7 +82,7 @@ export interface Stage {
   readonly clock: SimulatedClock;
   /** Is the body in that state? */
   in(value: string | object): boolean;
-  context(): unknown;
+  readonly context: () => unknown;
   send(event: { type: string }): void;
 }
 
@@ -131,6 +133,8 @@ export interface Reference {
   readonly loses?: { readonly what: string; readonly after: EntryType; readonly end: Reference['end'] };
   /** Why it ends otherwise than in plain XState. Default: it ends the same. */
   readonly unlikeXState?: string;
+  /** Small enough to be cut twice, at every pair of entries. */
+  readonly pairs?: boolean;
   /** Recovered runs wake up this much later. */
   readonly late?: number;
 }

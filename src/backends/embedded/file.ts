@@ -98,11 +98,18 @@ function make(file: string, unique: string): void {
   syncDirectory(dirname(file));
 }
 
+// Not mkdir's own `recursive`: below /proc, where nothing can be made, it never returns (Node 24.21).
 function makeDirectory(dir: string): void {
-  const first = mkdirSync(dir, { recursive: true });
-  if (first === undefined) return;
+  if (existsSync(dir)) return;
+  makeDirectory(dirname(dir));
+  try {
+    mkdirSync(dir);
+  } catch (error) {
+    // Another process that begins at the same time may have been faster.
+    if (!existsSync(dir)) throw error;
+  }
   // A directory is on disk when the one above it is.
-  for (let made = dir; made.length >= first.length; made = dirname(made)) syncDirectory(dirname(made));
+  syncDirectory(dirname(dir));
 }
 
 function syncDirectory(dir: string): void {

@@ -29,7 +29,7 @@ export function hold(dir: string, owner: OwnerId): () => void {
   const file = fileOf(dir, owner);
   mkdirSync(join(resolve(dir), 'owners'), { recursive: true });
   // Somebody who asks whether this owner is alive has the lock for a moment.
-  const db = take(file, 1000);
+  const db = take(file, 250);
   if (db === undefined)
     throw new StorageError(`The owner ${owner} is alive in ${file}: open this directory with an owner id of its own.`, {
       file,

@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
 import { embedded } from '../../../../src/backends/embedded/index.ts';
+import { GENESIS } from '../../../../src/chain.ts';
 import { ownerId, runId } from '../../../../src/protocol/ids.ts';
 import { sealed } from '../../../contracts/sealed.ts';
 
@@ -8,8 +9,8 @@ const [dir = '', owner = '', count = ''] = process.argv.slice(2);
 const run = runId('shared');
 const backend = await embedded({ dir }).open({ owner: ownerId(owner), immediate: (next) => void setImmediate(next) });
 for (let won = 0; won < Number(count);) {
-  const after = (await backend.journal.tail(run))?.seq ?? 0;
-  const { status } = await backend.journal.append(run, sealed(run, 1, { after }), { epoch: 1, after });
+  const { seq: after, hash: before } = (await backend.journal.tail(run)) ?? { seq: 0, hash: GENESIS };
+  const { status } = await backend.journal.append(run, sealed(run, 1, { after, before }), { epoch: 1, after });
   if (status === 'refused') continue;
   won += 1;
   // Synchronous: what was printed was acknowledged, also when the kill comes right after.

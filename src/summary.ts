@@ -1,6 +1,6 @@
 import { createStore } from '@xstate/store';
-import { isEnd, type Entry } from '../protocol/entry.ts';
-import type { Failure } from '../protocol/exit.ts';
+import { isEnd, type Entry } from './protocol/entry.ts';
+import type { Failure } from './protocol/exit.ts';
 
 export type RunStatus = 'created' | 'running' | 'completed' | 'failed' | 'killed';
 
@@ -24,7 +24,7 @@ export interface Summary {
   output: unknown;
 }
 
-const EMPTY: Summary = {
+export const NO_SUMMARY: Summary = {
   run: '',
   definition: '',
   status: 'created',
@@ -43,8 +43,10 @@ const EMPTY: Summary = {
 /** A store that folds a run's entries, in order, into its summary. */
 export const summaryStore = () =>
   createStore({
-    context: EMPTY,
-    on: { entry: (summary, { entry }: { entry: Entry }) => ({ ...fold(summary, entry), entries: summary.entries + 1 }) },
+    context: NO_SUMMARY,
+    on: {
+      entry: (summary, { entry }: { entry: Entry }) => summarised(summary, entry),
+    },
   });
 
 export async function summarise(entries: AsyncIterable<Entry> | Iterable<Entry>): Promise<Summary> {
@@ -53,11 +55,14 @@ export async function summarise(entries: AsyncIterable<Entry> | Iterable<Entry>)
   return store.getSnapshot().context;
 }
 
-function fold(summary: Summary, entry: Entry): Summary {
+/** The summary after one more entry. */
+export function summarised(before: Summary, entry: Entry): Summary {
+  const summary = { ...before, entries: before.entries + 1 };
   if (isEnd(entry.type)) {
     const ended = { ...summary, endedAt: entry.at, durationMs: entry.at - (summary.startedAt ?? entry.at) };
     if (entry.type === 'run.completed') return { ...ended, status: 'completed', output: entry.event.output };
-    if (entry.type === 'run.failed') return { ...ended, status: 'failed', reason: entry.event.error.message, error: entry.event.error };
+    if (entry.type === 'run.failed')
+      return { ...ended, status: 'failed', reason: entry.event.error.message, error: entry.event.error };
     if (entry.type === 'run.killed') return { ...ended, status: 'killed', reason: entry.event.reason };
   }
   switch (entry.type) {

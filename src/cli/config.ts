@@ -1,0 +1,78 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { z } from 'zod';
+import type { AnyDefinition } from '../../actors/body.ts';
+import type { BackendFactory } from '../backend.ts';
+import { ValidationError } from '../protocol/errors.ts';
+import type { AnyTool, Module } from '../protocol/spec.ts';
+
+/** What `troupe.config.ts` exports by default. */
+export interface Config {
+  backend: BackendFactory;
+  definitions: readonly AnyDefinition[];
+  tools: readonly (AnyTool | Module)[];
+  /** On whose behalf plans in words are run. */
+  module: Module | undefined;
+}
+
+const NAMES = ['troupe.config.ts', 'troupe.config.js', 'troupe.config.mjs'];
+const EXAMPLE = "export default { backend: embedded({ dir: '.troupe' }), definitions: [], tools: [] }";
+
+const made = <T>(kinds: readonly string[], what: string): z.ZodType<T> =>
+  z.custom<T>(
+    (value) =>
+      typeof value === 'object' && value !== null && kinds.includes(String((value as { kind?: unknown }).kind)),
+    `must be ${what}`,
+  );
+
+export const definitionSchema = made<AnyDefinition>(
+  ['durable', 'plan', 'tool'],
+  'a definition: what durable(), plan() or tool() gives',
+);
+
+const schema = z.strictObject({
+  backend: z.custom<BackendFactory>(
+    (value) => typeof (value as { open?: unknown } | undefined)?.open === 'function',
+    "must be a backend, such as embedded({ dir: '.troupe' })",
+  ),
+  definitions: z.array(definitionSchema).default([]),
+  tools: z.array(made<AnyTool | Module>(['tool', 'module'], 'a tool or a module: what tool() or module() gives')).default([]),
+  module: made<Module>(['module'], 'a module: what module() gives').optional(),
+});
+
+/** The named file, or the one in the working folder. @throws ValidationError */
+export async function loadConfig(named: string | undefined): Promise<Config> {
+  const file = named === undefined ? NAMES.find((name) => existsSync(name)) : named;
+  if (file === undefined)
+    throw new ValidationError(
+      `There is no ${NAMES.join(', ')} in ${process.cwd()}. Write one (${EXAMPLE}), or name it with --config.`,
+      { folder: process.cwd() },
+    );
+  const exported = (await importFile(file, 'the config'))['default'];
+  const checked = schema.safeParse(exported);
+  if (!checked.success) {
+    const issues = checked.error.issues.map(({ path, message }) => `${path.map(String).join('.') || 'default export'}: ${message}`);
+    throw new ValidationError(`${file} is not a config: ${issues.join('; ')}. As in: ${EXAMPLE}`, { file, issues });
+  }
+  const { backend, definitions, tools, module } = checked.data;
+  // What a plan was parsed with must be there when it is recovered.
+  const all = module === undefined || tools.includes(module) ? tools : [...tools, module];
+  return { backend, definitions, tools: all, module };
+}
+
+/** A file of the user's, as a module. @throws ValidationError */
+export async function importFile(file: string, what: string): Promise<Readonly<Record<string, unknown>>> {
+  const path = resolve(file);
+  if (!existsSync(path)) throw new ValidationError(`Cannot read ${what}: there is no file ${path}.`, { file: path });
+  try {
+    return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
+  } catch (error) {
+    const { code, message } = error as { code?: string; message?: string };
+    const hint =
+      code === 'ERR_UNKNOWN_FILE_EXTENSION'
+        ? `Node ${process.versions.node} does not read TypeScript; use Node 22.18 or newer, or JavaScript`
+        : (message ?? String(error));
+    throw new ValidationError(`Cannot load ${what}, ${file}: ${hint}`, { file: path }, error);
+  }
+}
