@@ -2,9 +2,9 @@ import type { Journal, Level, Stored } from '../src/backend.ts';
 import { seal } from '../src/chain.ts';
 import type { Clock } from '../src/clock.ts';
 import { ENTRY_VERSION, isEnd, type Entry } from '../src/protocol/entry.ts';
-import { ClosedError, StaleOwnerError, StorageFullError } from '../src/protocol/errors.ts';
+import { ClosedError, StaleOwnerError, StorageError, StorageFullError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
-import type { Said } from './durable.ts';
+import type { Said } from './system.ts';
 
 /**
  * The one way into a run's machines.
@@ -65,6 +65,8 @@ export class Pump {
   #underWay: Promise<void> | undefined;
   #stopped = false;
   #waiting = false;
+  /** The end is enqueued: nothing may follow it. */
+  #sealed = false;
 
   constructor(run: RunId, position: Position, ports: { journal: Journal; clock: Clock }, host: PumpHost) {
     this.#run = run;
@@ -81,7 +83,7 @@ export class Pump {
     refused?: Pending['refused'],
   ): Pending {
     const pending: Pending = { said, cause, seq: 0, acknowledged, refused };
-    if (this.#stopped) {
+    if (this.#stopped || this.#sealed) {
       refused?.(
         new ClosedError(`Run ${this.#run} takes nothing more here: it has ended, or this process has let go of it.`, {
           run: this.#run,
@@ -89,6 +91,7 @@ export class Pump {
       );
       return pending;
     }
+    this.#sealed = isEnd(said.type);
     this.#queue.push(pending);
     if (this.#underWay === undefined) this.#wake(canRide(said));
     return pending;
@@ -151,20 +154,41 @@ export class Pump {
       entries.push(entry);
       stored.push(sealed);
     }
-    let level: Level | undefined;
+    // An end without an irreversible call behind it may be lost with the power: what led to it can be done again (decision 1).
+    const barrier = group.some(({ said }) => isIrreversible(said) || (this.irreversible && isEnd(said.type)));
     try {
-      // An end without an irreversible call behind it may be lost with the power: what led to it can be done again (decision 1).
-      const barrier = group.some(({ said }) => isIrreversible(said) || (this.irreversible && isEnd(said.type)));
-      const appended = await this.#journal.append(this.#run, stored, { epoch, after, barrier });
-      if (appended.status === 'appended') level = appended.level;
+      const level = await this.#write(stored, { epoch, after, barrier });
+      Object.assign(this.position, { seq: after + group.length, hash: before, at });
+      this.#host.deliver(entries);
+      for (const { acknowledged, seq } of group) acknowledged?.({ seq, level });
     } catch (error) {
-      return this.#unwritten(group, error);
+      for (const { refused } of group) refused?.(error);
+      if (!(error instanceof StorageFullError)) throw error;
+      // Callers at a door have been told; what the run itself has to say waits for space.
+      this.#queue.unshift(...group.filter(({ refused }) => refused === undefined));
+      await this.#pause(error);
     }
-    // Refused, or an earlier try of this group got through unacknowledged: the tail tells.
-    if (level === undefined) await this.#mustBeOurs(before, group);
-    Object.assign(this.position, { seq: after + group.length, hash: before, at });
-    this.#host.deliver(entries);
-    for (const { acknowledged, seq } of group) acknowledged?.({ seq, level: level ?? 'process' });
+  }
+
+  /** Until it is written or it is certain that it will not be. @throws StorageFullError: nothing was written; StaleOwnerError */
+  async #write(stored: readonly Stored[], at: { epoch: number; after: number; barrier: boolean }): Promise<Level> {
+    for (;;) {
+      try {
+        const appended = await this.#journal.append(this.#run, stored, at);
+        if (appended.status === 'appended') return appended.level;
+        // Refused: an earlier try got through unacknowledged, or somebody else is the owner. The tail tells.
+        await this.#mustBeOurs(stored.at(-1)?.hash);
+        return at.barrier ? 'disk' : 'process';
+      } catch (error) {
+        if (!(error instanceof StorageError) || this.#stopped) throw error;
+        await this.#pause(error);
+      }
+    }
+  }
+
+  async #pause(error: unknown): Promise<void> {
+    this.#host.report(error, `run ${this.#run}: recording is tried again in ${RETRY_MS} ms`);
+    await new Promise<void>((resolve) => void this.#clock.setTimeout(resolve, RETRY_MS));
   }
 
   #entry({ said, cause, seq }: Pending, at: number): Entry {
@@ -182,25 +206,13 @@ export class Pump {
     } as Entry;
   }
 
-  async #mustBeOurs(hash: Uint8Array, group: readonly Pending[]): Promise<void> {
+  async #mustBeOurs(hash: Uint8Array | undefined): Promise<void> {
     const tail = await this.#journal.tail(this.#run);
-    if (tail !== undefined && Buffer.compare(tail.hash, hash) === 0) return;
-    const stale = new StaleOwnerError(
+    if (tail !== undefined && hash !== undefined && Buffer.compare(tail.hash, hash) === 0) return;
+    throw new StaleOwnerError(
       `Run ${this.#run} belongs to somebody else since entry ${tail?.seq ?? 0} (epoch ${tail?.epoch ?? 0}); this process has stopped it here.`,
       { run: this.#run, seq: tail?.seq, epoch: tail?.epoch },
     );
-    for (const { refused } of group) refused?.(stale);
-    throw stale;
-  }
-
-  /** The store wrote nothing. Callers at a door are told; what the run itself has to say waits for the store. */
-  async #unwritten(group: Pending[], error: unknown): Promise<void> {
-    for (const { refused } of group) refused?.(error);
-    if (!(error instanceof StorageFullError)) throw error;
-    const own = group.filter(({ refused }) => refused === undefined);
-    this.#queue.unshift(...own);
-    this.#host.report(error, `run ${this.#run}: recording ${own.length} entries, tried again in ${RETRY_MS} ms`);
-    if (own.length > 0) await new Promise<void>((resolve) => void this.#clock.setTimeout(resolve, RETRY_MS));
   }
 
   #lose(error: unknown): void {

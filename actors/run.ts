@@ -7,7 +7,7 @@ import { NotFoundError, ReplayDivergenceError, StaleOwnerError } from '../src/pr
 import type { Exit } from '../src/protocol/exit.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import { NO_SUMMARY, summarised, type Summary } from '../src/summary.ts';
-import { DurableSystem, type Host, type Leaf, type Said, type Timer } from './durable.ts';
+import { DurableSystem, type Host, type Leaf, type Said, type Timer } from './system.ts';
 import { Pump, type Ack, type Pending, type Position } from './pump.ts';
 
 /**
@@ -32,7 +32,7 @@ export interface RunPorts {
   readonly deadlines: Deadlines;
   readonly report: (error: unknown, where: string) => void;
   /** Called when a run becomes live, before anything happens in it. */
-  readonly attach?: (system: DurableSystem) => void;
+  readonly attach?: (system: { root: AnyActorRef; actors: Iterable<AnyActorRef> }) => void;
 }
 
 export type Ended = EntryOf<'run.completed' | 'run.failed' | 'run.killed'>;
@@ -128,8 +128,10 @@ export class Run {
     return () => this.#observers.delete(observer);
   }
 
-  /** Resolves once it is recorded. */
-  send(target: string, event: AnyEventObject, cause: string | null): Promise<Ack> {
+  /** Resolves once it is recorded. @throws NotFoundError, ValidationError */
+  async send(target: string, event: AnyEventObject, cause: string | null): Promise<Ack> {
+    if (!this.system.knows(target))
+      throw new NotFoundError(`Run ${this.id} has no actor '${target}'.`, { run: this.id, actor: target });
     const data = toData(event, 'event') as { type: string };
     return this.#pump.send({ type: 'message.received', target, event: { event: data }, cause: null }, cause);
   }
@@ -178,7 +180,7 @@ export class Run {
 
   /** The fold is over and this process owns the run: timers are armed, leaves without an end begin. `then` is acknowledged already. */
   goLive(then: readonly Entry[]): void {
-    this.#ports.attach?.(this.system);
+    this.#ports.attach?.({ root: this.system.root, actors: Array.from(this.system.actors(), ([, actor]) => actor) });
     this.system.goLive();
     if (then.length > 0) return this.#deliver(then);
     // What fell due while nobody was there comes first: it may end a state whose leaf then need not begin again.
@@ -302,6 +304,8 @@ export class Run {
     if (this.#ending || this.#held) return;
     const { status } = this.system.root.getSnapshot();
     if (status !== 'active') {
+      // What an action threw on the way to the end decides how the run ended.
+      if (this.system.broken) return;
       this.system.abort();
       this.#ending = true;
       this.#disarm();
@@ -429,12 +433,14 @@ export function statusOf(root: AnyActorRef): 'created' | 'running' | 'killing' |
 function endOf(system: DurableSystem): Said<'run.completed' | 'run.failed'> {
   const { status, output, error } = system.root.getSnapshot() as { status: string; output?: Exit; error?: unknown };
   const exit: Exit = status === 'done' && output !== undefined ? output : { status: 'failed', error: asFailure(error) };
+  const late = system.lateFailure;
   const failed = (cause: unknown): Said<'run.failed'> => ({
     type: 'run.failed',
     target: 'run',
     event: { error: asFailure(cause) },
     cause: null,
   });
+  if (exit.status === 'succeeded' && late !== undefined) return failed(late.error);
   if (exit.status !== 'succeeded') return failed(exit.status === 'failed' ? exit.error : new Error('killed'));
   try {
     return { type: 'run.completed', target: 'run', event: { output: toData(exit.output, 'output') }, cause: null };

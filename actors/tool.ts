@@ -4,7 +4,7 @@ import { allowed } from '../machines/policy/allowlist.ts';
 import { toolMachine, type AttemptInput } from '../machines/tool.ts';
 import { NotAllowedError } from '../src/protocol/errors.ts';
 import { qualified, type Parsed, type Tool } from '../src/protocol/spec.ts';
-import { addressOf, callOf, declareLeaf } from './durable.ts';
+import { addressOf, callOf, declareLeaf } from './system.ts';
 import type { ModuleActor } from './module.ts';
 
 /** Whose call it is: what it may reach, and the module it goes through. */

@@ -46,21 +46,21 @@ export async function* unseal(
     } catch {
       throw corrupt('not readable');
     }
-    yield { entry: known(run, seq, entry), hash: item.hash };
+    yield { entry: known(run, item, entry), hash: item.hash };
   }
 }
 
-function known(run: RunId, seq: number, entry: unknown): Entry {
+function known(run: RunId, { seq, epoch }: Stored, entry: unknown): Entry {
   // The hash vouches for the rest: these bytes are the ones a troupe wrote here.
-  const { v, type, run: written, seq: number } = entry as Entry;
+  const { v, type, run: written, seq: number, epoch: raised } = entry as Entry;
   if (v !== ENTRY_VERSION || !isEntryType(type))
     throw new UnsupportedFormatError(
       `Run ${run}: entry ${seq} has version ${String(v)} and type '${String(type)}', which this troupe does not know. It was left as it is; use a newer troupe.`,
       { run, seq, version: v, type },
     );
-  if (written !== run || number !== seq)
+  if (written !== run || number !== seq || raised !== epoch)
     throw new CorruptJournalError(
-      `Run ${run}: entry ${seq} says it is entry ${String(number)} of run ${String(written)}.`,
+      `Run ${run}: entry ${seq} of epoch ${epoch} says it is entry ${String(number)} of epoch ${String(raised)} of run ${String(written)}.`,
       { run, seq },
     );
   return entry as Entry;

@@ -1,4 +1,4 @@
-export { addressOf, recorded } from '../actors/durable.ts';
+export { addressOf, recorded } from '../actors/system.ts';
 export type { AnyDefinition } from '../actors/body.ts';
 export { idempotencyKey, toolActor } from '../actors/tool.ts';
 export type { Backend, BackendFactory, Level } from './backend.ts';

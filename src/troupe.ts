@@ -233,7 +233,8 @@ export class Troupe {
     const folded = await foldRun(run, (created) => this.#bodyOf(created), this.#ports());
     const { summary, status } = folded;
     const actors = folded.states();
-    if (folded.end === undefined && !(await this.#isOwned(run))) folded.fold(recoveredNext(folded, this.#backend.owner));
+    if (folded.end === undefined && !(await this.#isOwned(run)))
+      folded.fold(recoveredNext(folded, this.#backend.owner));
     return { run, entries: summary.entries, status, summary, inDoubt: folded.inDoubt(), actors, equal: true };
   }
 
@@ -405,7 +406,10 @@ export class Troupe {
       clock: this.#clock,
       deadlines: this.#deadlines,
       report: this.#report,
-      ...(inspect && { attach: (system) => attachInspector(system, inspect, this.#report) }),
+      ...(inspect && {
+        attach: ({ root, actors }) =>
+          attachInspector(root, actors, inspect, (error) => this.#report(error, 'an inspection observer')),
+      }),
     };
   }
 

@@ -37,7 +37,9 @@ const schema = z.strictObject({
     "must be a backend, such as embedded({ dir: '.troupe' })",
   ),
   definitions: z.array(definitionSchema).default([]),
-  tools: z.array(made<AnyTool | Module>(['tool', 'module'], 'a tool or a module: what tool() or module() gives')).default([]),
+  tools: z
+    .array(made<AnyTool | Module>(['tool', 'module'], 'a tool or a module: what tool() or module() gives'))
+    .default([]),
   module: made<Module>(['module'], 'a module: what module() gives').optional(),
 });
 
@@ -52,7 +54,9 @@ export async function loadConfig(named: string | undefined): Promise<Config> {
   const exported = (await importFile(file, 'the config'))['default'];
   const checked = schema.safeParse(exported);
   if (!checked.success) {
-    const issues = checked.error.issues.map(({ path, message }) => `${path.map(String).join('.') || 'default export'}: ${message}`);
+    const issues = checked.error.issues.map(
+      ({ path, message }) => `${path.map(String).join('.') || 'default export'}: ${message}`,
+    );
     throw new ValidationError(`${file} is not a config: ${issues.join('; ')}. As in: ${EXAMPLE}`, { file, issues });
   }
   const { backend, definitions, tools, module } = checked.data;

@@ -15,7 +15,10 @@ export async function readDefinition(source: string, config: Config): Promise<An
 
 async function parsePlan(file: string, { tools, module }: Config): Promise<AnyDefinition> {
   const text = await readText(file, 'the plan');
-  const name = basename(file, extname(file)).replaceAll(/[^A-Za-z0-9_-]/g, '-').slice(0, 128) || 'plan';
+  const name =
+    basename(file, extname(file))
+      .replaceAll(/[^A-Za-z0-9_-]/g, '-')
+      .slice(0, 128) || 'plan';
   return plan.parse(text, { tools, file, name, ...(module && { module }) });
 }
 

@@ -53,10 +53,16 @@ function cycle(
     seen.set(next.text, path.push(next) - 1);
     next = byName.get(next.text)?.line.needs.find(stuck);
   }
-  const round = path.slice(seen.get(next?.text ?? '')).map(({ text }) => text);
-  const names = [...round.slice(-1), ...round];
+  // each word stands in the line of the step before it; the one that led into the circle does not
+  const round = [...path.slice((seen.get(next?.text ?? '') ?? 0) + 1), ...(next === undefined ? [] : [next])];
+  const lines = round.map(({ text }) => byName.get(text)?.line.name.line ?? 0);
+  const first = lines.indexOf(lines.reduce((least, line) => Math.min(least, line), Infinity));
+  const way = [...round.slice(first), ...round.slice(0, first)];
+  const names = [...way, ...way.slice(0, 1)].map(({ text }) => text);
   const shortened = names.length > 12 ? [...names.slice(0, 10), '…', ...names.slice(-1)] : names;
-  return refuse(next ?? { line: 1, column: 1 }, `These steps wait for each other: ${shortened.join(' → ')}.`, {
-    cycle: shortened,
-  });
+  return refuse(
+    way[1] ?? way[0] ?? { line: 1, column: 1 },
+    `These steps wait for each other: ${shortened.join(' → ')}.`,
+    { cycle: shortened },
+  );
 }

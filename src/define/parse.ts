@@ -38,7 +38,10 @@ function linesOf(text: string, refuse: Refuse): Line[] {
   const bytes = Buffer.byteLength(text);
   if (bytes > MAX_BYTES) throw refuse(start, `The plan has ${bytes} bytes; at most ${MAX_BYTES} are read. Split it.`);
   const steps = new Map<string, Line>();
-  for (const [index, written] of text.split(/\r\n|\r|\n/).entries()) {
+  for (const [index, written] of text
+    .replace(/^\uFEFF/, '')
+    .split(/\r\n|\r|\n/)
+    .entries()) {
     const words = written.trim();
     if (words === '' || words.startsWith('#')) continue;
     const line = readLine(written, index + 1, refuse);

@@ -1,5 +1,5 @@
 import { Actor, type AnyActorRef } from 'xstate';
-import { addressOf, type DurableSystem } from '../../actors/durable.ts';
+import { addressOf, type DurableSystem } from '../../actors/system.ts';
 
 /** What a machine shows of itself; other actors have no value, no children and no history. */
 interface Shown {

@@ -151,7 +151,8 @@ export class Process {
   #decide(): boolean {
     const [doubt] = this.run.inDoubt();
     if (doubt === undefined) return false;
-    const output = this.reference.decide?.[this.run.system.leaf(doubt.call)?.source ?? ''];
+    const src = this.run.system.actor(doubt.call)?.src;
+    const output = this.reference.decide?.[typeof src === 'string' ? src : ''];
     assert(output !== undefined, `${doubt.call} is in doubt`);
     void this.run.resolve(doubt.call, { output });
     return true;

@@ -1,0 +1,616 @@
+import type { AnyActorLogic, AnyActorRef, AnyEventObject, AnyStateMachine } from 'xstate';
+import { asFailure, encode, thrown, toData } from '../src/codec.ts';
+import type { Effect, Entry, EntryEvents, EntryOf, EntryType } from '../src/protocol/entry.ts';
+import { BudgetExceededError, ReplayDivergenceError } from '../src/protocol/errors.ts';
+import type { RunId } from '../src/protocol/ids.ts';
+import * as xstate from './durable.ts';
+
+/**
+ * A run's actor system, driven by its journal.
+ *
+ * Owner: one run. Border: `say` (what came in from outside), `want` (a leaf that may begin), `arm` / `disarm` (timers), `deliver`.
+ *
+ * S1. What comes from outside is said, not delivered; it comes back by `deliver`. What machines say to each other passes: it is derived.
+ * S2. While folding nothing outside is touched: custom actions are skipped, leaves are wanted but not begun, timers are kept but not
+ *     armed, and sends from outside are not heard.
+ * S3. Keys are derived: parent's key, source's name, ordinal there. The same entries give the same keys.
+ * S4. After an action has thrown, its actor does nothing more until `action.failed` has put it in error.
+ */
+
+export interface Leaf {
+  readonly key: string;
+  readonly source: string;
+  readonly actor: AnyActorRef;
+  readonly policy: LeafPolicy;
+  /** As recorded: actor references stand in it as their keys. */
+  readonly input: unknown;
+  /** The seq whose delivery wanted it. */
+  readonly cause: number;
+  /** How many times its begin is on record. */
+  attempts: number;
+  /** Its outcome has been said, or its state was left. */
+  over: boolean;
+  /** Runs in this process. */
+  begun: boolean;
+  /** Begun by an owner that is gone; its outcome is not known. */
+  interrupted: boolean;
+  /** Gives back what the gate has given; called when the leaf is over. */
+  release: (() => void) | undefined;
+}
+
+/** What a leaf's logic says of itself; anything else is `idempotent` or what the definition says. */
+export interface LeafPolicy {
+  effect: Effect;
+  /** Asked by the gate before each begin; resolves with the leaf's release. May throw: refused. */
+  admit?: (leaf: Leaf) => Promise<() => void> | undefined;
+}
+
+export interface Timer {
+  readonly key: string;
+  readonly due: number;
+  readonly cause: number;
+}
+
+/** Something that came in. */
+export type Said<T extends EntryType = EntryType> = {
+  [K in T]: { type: K; target: string; event: EntryEvents[K]; cause: number | null };
+}[T];
+
+export interface Host {
+  readonly run: RunId;
+  readonly effects: Readonly<Record<string, Effect>>;
+  say(said: Said): void;
+  want(leaf: Leaf): void;
+  arm(timer: Timer): void;
+  disarm(timer: Timer): void;
+  /** Something of the user's threw where nobody listens. */
+  report(error: unknown, where: string): void;
+}
+
+interface OwnLeaf extends Leaf {
+  /** What machines sent it before it began. */
+  readonly mailbox: AnyEventObject[];
+  readonly recorded: unknown[];
+  beginning: boolean;
+  broken: boolean;
+}
+interface Node {
+  readonly key: string;
+  readonly system: DurableSystem;
+  readonly actor: AnyActorRef;
+  readonly parent: Node | undefined;
+  leaf: OwnLeaf | undefined;
+  /** S4. */
+  broken: boolean;
+}
+interface OwnTimer extends Timer {
+  readonly source: AnyActorRef;
+  readonly target: AnyActorRef;
+  readonly event: AnyEventObject;
+  readonly id: string;
+}
+
+const nodes = new WeakMap<AnyActorRef, Node>();
+const policies = new WeakMap<AnyActorLogic, LeafPolicy>();
+
+/** Declares what a leaf's logic does to the world. */
+export function declareLeaf<L extends AnyActorLogic>(logic: L, policy: LeafPolicy): L {
+  policies.set(logic, policy);
+  return logic;
+}
+
+/** What a source had emitted before a crash, in order; a source that skips these repeats nothing. */
+export const recorded = (self: AnyActorRef): readonly unknown[] => nodes.get(self)?.leaf?.recorded ?? [];
+
+/** Run and key of an actor. Outside a run the run is '' and the key XState's own session id. */
+export function addressOf(self: AnyActorRef): { run: RunId | ''; key: string } {
+  const node = nodes.get(self);
+  return node === undefined ? { run: '', key: self.sessionId } : { run: node.system.host.run, key: node.key };
+}
+
+/** The address of the machine that a leaf works for. */
+export const callOf = (self: AnyActorRef): ReturnType<typeof addressOf> => addressOf(xstate.parentOf(self) ?? self);
+
+const escapeSource = (name: string): string => name.replace(/[%/:@]/g, (c) => `%${c.charCodeAt(0).toString(16)}`);
+const isBroken = ({ broken, parent }: Node): boolean => broken || (parent !== undefined && isBroken(parent));
+const numbered = (name: string, ordinal: number): string => (ordinal === 1 ? name : `${name}:${ordinal}`);
+
+export class DurableSystem implements xstate.Hooks {
+  readonly host: Host;
+  readonly root: AnyActorRef;
+  readonly #relay: xstate.Hooks['relay'];
+  /** The journal's time: moves only when an entry is delivered. */
+  #now: number;
+  #seq = 1;
+  #delivering = false;
+  #folding = true;
+  readonly #nodes = new Map<string, Node>();
+  readonly #ordinals = new Map<string, number>();
+  readonly #timers = new Map<string, OwnTimer>();
+  readonly #timersById = new Map<string, OwnTimer>();
+  #breaks = 0;
+  #lateFailure: { error: unknown } | undefined;
+
+  constructor(machine: AnyStateMachine, input: unknown, host: Host, created: { at: number }) {
+    this.host = host;
+    this.#now = created.at;
+    const { root, relay } = xstate.startSystem(machine, input, this);
+    this.root = root;
+    this.#relay = relay;
+  }
+
+  get run(): RunId {
+    return this.host.run;
+  }
+
+  actor(key: string): AnyActorRef | undefined {
+    return this.#node(key)?.actor;
+  }
+
+  /** Live actors by key, parents before children. */
+  *actors(): Iterable<[key: string, actor: AnyActorRef]> {
+    for (const [key, { actor }] of this.#nodes) if (!xstate.isStopped(actor)) yield [key, actor];
+  }
+
+  /** Leaves that are not over, in the order they were wanted. */
+  *leaves(): Iterable<Leaf> {
+    for (const { leaf, actor } of this.#nodes.values())
+      if (leaf !== undefined && !leaf.over && xstate.isRunning(actor)) yield leaf;
+  }
+
+  /** True for a key that an actor has or had. */
+  knows(key: string): boolean {
+    const [, name = '', ordinal] = /^(.*?)(?::(\d+))?$/s.exec(key) ?? [];
+    return key === 'run' || (this.#ordinals.get(name) ?? 0) >= Number(ordinal ?? 1);
+  }
+
+  /** What an action of the body threw in the transition that ended it: the run fails with it. */
+  get lateFailure(): { error: unknown } | undefined {
+    return this.#lateFailure;
+  }
+
+  /** An action has thrown and that is not delivered yet. */
+  get broken(): boolean {
+    return this.#breaks > 0;
+  }
+
+  /** The fold is over: timers are armed, and what has no recorded end is wanted. */
+  goLive(): void {
+    this.#folding = false;
+    for (const leaf of this.leaves()) this.host.want(leaf);
+    for (const timer of this.#timers.values()) if (timer.due !== Infinity) this.host.arm(timer);
+  }
+
+  /** Runs a leaf's own `start`, then hands it what machines have sent it meanwhile. */
+  begin({ key }: Leaf): void {
+    const leaf = this.#node(key)?.leaf;
+    if (leaf === undefined) return;
+    leaf.begun = true;
+    leaf.interrupted = false;
+    leaf.beginning = true;
+    try {
+      xstate.begin(leaf.actor);
+    } catch (error) {
+      this.#breakOff(leaf, error);
+    }
+    leaf.beginning = false;
+    // What it said while it began could not be kept; only now is there something to dispose of.
+    if (leaf.broken) this.#dispose(leaf);
+    for (const event of leaf.mailbox.splice(0)) xstate.push(leaf.actor, event);
+  }
+
+  /** An event for the run machine that is not in the journal. */
+  tell(event: AnyEventObject): void {
+    this.#relay(undefined, this.root, event);
+  }
+
+  /** Stops every leaf that is left; XState does not reach the children of an actor that has thrown. */
+  abort(): void {
+    for (const leaf of Array.from(this.leaves())) xstate.stop(leaf.actor);
+  }
+
+  /** @throws ReplayDivergenceError when the entry does not fit the machines */
+  deliver(entry: Entry): void {
+    this.#now = entry.at;
+    this.#seq = entry.seq;
+    this.#delivering = true;
+    try {
+      this.#apply(entry);
+    } finally {
+      this.#delivering = false;
+    }
+  }
+
+  #apply(entry: Entry): void {
+    switch (entry.type) {
+      case 'run.created':
+      case 'run.completed':
+      case 'run.failed':
+        return;
+      case 'run.started':
+        return this.tell({ type: 'troupe.start' });
+      case 'run.recovered':
+        return this.#interrupt();
+      case 'run.killed':
+        return this.tell({ type: 'troupe.kill', reason: entry.event.reason });
+      case 'budget.exceeded':
+        return this.tell({ type: 'troupe.budgetExceeded', error: asFailure(exceeded(entry.event)) });
+      case 'message.received':
+        return this.#to(entry, ({ actor }) => this.#pass(undefined, actor, entry.event.event));
+      case 'action.failed':
+        return this.#actionFailed(entry);
+      case 'timer.fired':
+        return this.#fired(entry);
+      case 'leaf.abandoned':
+        return this.#to(entry, () => {});
+      case 'leaf.started':
+        return this.#to(entry, (node) => this.#started(node, entry));
+      case 'leaf.emitted':
+        return this.#to(entry, (node) => this.#emitted(node, entry.event.event as xstate.Emission));
+      case 'leaf.succeeded':
+        return this.#to(entry, (node) => {
+          this.#finish(node);
+          xstate.end(node.actor, { status: 'done', output: entry.event.output }, entry.type);
+        });
+      case 'leaf.failed':
+        return this.#to(entry, (node) => {
+          this.#finish(node);
+          xstate.end(node.actor, { status: 'error', error: entry.event.error }, entry.type);
+        });
+    }
+  }
+
+  // What XState asks of us (xstate.Hooks).
+
+  adopt(actor: AnyActorRef, parentRef: AnyActorRef | undefined): void {
+    const parent = parentRef && nodes.get(parentRef);
+    const source = typeof actor.src === 'string' ? actor.src : '(inline)';
+    const key =
+      parent === undefined
+        ? 'run'
+        : this.#ordinal(`${parent.parent === undefined ? '' : `${parent.key}/`}${escapeSource(source)}`);
+    const node: Node = { key, system: this, actor, parent, leaf: undefined, broken: false };
+    nodes.set(actor, node);
+    this.#nodes.set(key, node);
+    const logic = xstate.logicOf(actor);
+    if (!xstate.isLeaf(logic)) return;
+    const { kept, given } = leafInput(xstate.inputOf(actor));
+    node.leaf = {
+      key,
+      source,
+      actor,
+      policy: policies.get(logic) ?? { effect: this.host.effects[source] ?? 'idempotent' },
+      input: kept,
+      cause: this.#seq,
+      attempts: 0,
+      over: false,
+      begun: false,
+      interrupted: false,
+      mailbox: [],
+      recorded: [],
+      beginning: false,
+      broken: false,
+      release: undefined,
+    };
+    xstate.makeLeaf(actor, given);
+  }
+
+  gone(actor: AnyActorRef): void {
+    const node = nodes.get(actor);
+    if (node !== undefined) this.#nodes.delete(node.key);
+  }
+
+  relay(source: AnyActorRef | undefined, target: AnyActorRef, event: AnyEventObject): void {
+    const from = source && nodes.get(source);
+    if (source === undefined || from === undefined) return this.#hear(target, event);
+    const { leaf } = from;
+    if (leaf === undefined) {
+      if (xstate.hasFailed(source)) this.#stopChildren(from);
+      return this.#pass(source, target, event);
+    }
+    const saying = xstate.understand(source, target, event);
+    if (saying.type === 'derived') return this.#pass(source, target, event);
+    if (leaf.over || this.#folding) return;
+    try {
+      this.#leafSays(leaf, saying, target, event);
+    } catch (error) {
+      // It said something that cannot be kept.
+      this.#breakOff(leaf, error);
+    }
+  }
+
+  act(actor: AnyActorRef, action: () => unknown): void {
+    const node = nodes.get(actor);
+    if (this.#folding || node === undefined || node.broken) return;
+    const failed = (error: unknown): void => {
+      node.broken = true;
+      this.#breaks += 1;
+      this.#say({ type: 'action.failed', target: node.key, event: { error: thrown(error) }, cause: this.#seq });
+    };
+    try {
+      const result = action();
+      if (result instanceof Promise) result.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  leafStarts(actor: AnyActorRef): void {
+    const node = nodes.get(actor);
+    if (node?.leaf !== undefined && !this.#folding && !isBroken(node)) this.host.want(node.leaf);
+  }
+
+  leafStops(actor: AnyActorRef): boolean {
+    const node = nodes.get(actor);
+    if (node?.leaf === undefined) return false;
+    const { over, begun, attempts, key } = node.leaf;
+    if (!over && (begun || attempts > 0))
+      this.#say({ type: 'leaf.abandoned', target: key, event: null, cause: this.#seq });
+    this.#finish(node);
+    return begun;
+  }
+
+  leafThrew(actor: AnyActorRef, error: unknown, stopping: boolean): void {
+    const node = nodes.get(actor);
+    if (node?.leaf === undefined) return;
+    if (stopping) this.host.report(error, `stopping '${node.key}'`);
+    else this.#breakOff(node.leaf, error);
+  }
+
+  schedule(
+    source: AnyActorRef,
+    target: AnyActorRef,
+    event: AnyEventObject,
+    delay: number,
+    id: string | undefined,
+  ): void {
+    const from = nodes.get(source);
+    if (from === undefined) return;
+    const key = this.#ordinal(`${from.key}@${escapeSource(event.type)}`);
+    // NaN is what `setTimeout` takes for 0; Infinity never comes.
+    const due = this.#now + Math.max(0, Number.isNaN(delay) ? 0 : delay);
+    const timer: OwnTimer = {
+      key,
+      due,
+      cause: this.#seq,
+      source,
+      target,
+      event,
+      id: `${source.sessionId}.${id ?? key}`,
+    };
+    this.#timers.set(key, timer);
+    this.#timersById.set(timer.id, timer);
+    if (!this.#folding && due !== Infinity) this.host.arm(timer);
+  }
+
+  cancel(source: AnyActorRef, id: string): void {
+    const timer = this.#timersById.get(`${source.sessionId}.${id}`);
+    if (timer !== undefined) this.#drop(timer);
+  }
+
+  cancelAll(source: AnyActorRef): void {
+    for (const timer of this.#timers.values()) if (timer.source === source) this.#drop(timer);
+  }
+
+  // What comes in.
+
+  #leafSays(
+    leaf: OwnLeaf,
+    saying: Exclude<xstate.Saying, { type: 'derived' }>,
+    target: AnyActorRef,
+    event: AnyEventObject,
+  ): void {
+    switch (saying.type) {
+      case 'succeeded':
+        return this.#outcome(leaf, {
+          type: 'leaf.succeeded',
+          target: leaf.key,
+          event: { output: toData(saying.output, 'output') },
+          cause: null,
+        });
+      case 'failed':
+        return this.#outcome(leaf, {
+          type: 'leaf.failed',
+          target: leaf.key,
+          event: { error: thrown(saying.error) },
+          cause: null,
+        });
+      case 'emitted':
+        return this.#say({
+          type: 'leaf.emitted',
+          target: leaf.key,
+          event: { event: toData(saying.emission, 'emission') },
+          cause: null,
+        });
+      case 'sent':
+        return this.#hear(target, event);
+    }
+  }
+
+  #outcome(leaf: OwnLeaf, said: Said): void {
+    if (leaf.over) return;
+    leaf.over = true;
+    leaf.release?.();
+    this.#say(said);
+  }
+
+  /** It has failed without knowing it: its own logic still runs and is told to stop. */
+  #breakOff(leaf: OwnLeaf, error: unknown): void {
+    this.#outcome(leaf, { type: 'leaf.failed', target: leaf.key, event: { error: thrown(error) }, cause: null });
+    leaf.broken = true;
+    if (!leaf.beginning) this.#dispose(leaf);
+  }
+
+  #dispose(leaf: OwnLeaf): void {
+    leaf.begun = false;
+    try {
+      xstate.dispose(leaf.actor);
+    } catch (second) {
+      this.host.report(second, `stopping '${leaf.key}'`);
+    }
+  }
+
+  /** An event from outside. Its sender is told at once when it cannot be kept. */
+  #hear(target: AnyActorRef, event: AnyEventObject): void {
+    if (this.#folding) return;
+    const to = nodes.get(target);
+    if (to?.system !== this) return target.send(event as never);
+    const data = toData(event, 'event') as { type: string };
+    // Sent by an action: the entry that is being delivered led to it. Sent by anybody else: nobody knows.
+    const cause = this.#delivering ? this.#seq : null;
+    this.#say({ type: 'message.received', target: to.key, event: { event: data }, cause });
+  }
+
+  #say(said: Said): void {
+    if (!this.#folding) this.host.say(said);
+  }
+
+  #pass(source: AnyActorRef | undefined, target: AnyActorRef, event: AnyEventObject): void {
+    const to = nodes.get(target);
+    if (to?.system !== this) {
+      if (!this.#folding) target.send(event as never);
+      return;
+    }
+    if (to.leaf === undefined || to.leaf.begun) return this.#relay(source, target, event);
+    // Not begun: it hears when it begins. What it heard before a crash it does not hear again.
+    if (!this.#folding && !to.leaf.over) to.leaf.mailbox.push(event);
+  }
+
+  // Entries.
+
+  /** To an actor that has stopped since, an entry is a recorded no-op; to one that never was, it is divergence. */
+  #to(entry: Entry, then: (node: Node) => void): void {
+    const node = this.#node(entry.target);
+    if (node !== undefined) then(node);
+    else this.#mustKnow(entry);
+  }
+
+  #mustKnow(entry: Entry): void {
+    if (this.knows(entry.target)) return;
+    throw this.#diverged(entry, `an actor or timer '${entry.target}'`, Array.from(this.#nodes.keys()).slice(-10));
+  }
+
+  #diverged(entry: Entry, expected: unknown, got: unknown): ReplayDivergenceError {
+    const { run } = this;
+    return new ReplayDivergenceError(
+      `Run ${run}: entry ${entry.seq} (${entry.type} for '${entry.target}') does not fit this machine: the journal has ${show(expected)}, the machine ${show(got)}. Nothing was executed; run it with the definition that wrote it.`,
+      { run, seq: entry.seq, expected, got },
+    );
+  }
+
+  #started(node: Node, entry: EntryOf<'leaf.started'>): void {
+    const { leaf } = node;
+    if (leaf === undefined) throw this.#diverged(entry, 'a call', 'a machine');
+    const { attempt, input } = entry.event;
+    leaf.attempts = attempt;
+    leaf.interrupted = false;
+    if (this.#folding && Buffer.compare(encode(input), encode(leaf.input)) !== 0)
+      throw this.#diverged(entry, input, leaf.input);
+    this.#tellParent(node, { type: 'troupe.admitted', call: leaf.key, attempt });
+  }
+
+  #emitted({ leaf, actor }: Node, emission: xstate.Emission): void {
+    if (leaf === undefined) return;
+    const { target, event } = xstate.emissionOf(actor, emission);
+    if (this.#folding) leaf.recorded.push('data' in emission ? emission.data : event);
+    if (target === actor) this.#relay(actor, actor, event);
+    else if (target !== undefined) this.#pass(actor, target, event);
+  }
+
+  #actionFailed(entry: EntryOf<'action.failed'>): void {
+    const { error } = entry.event;
+    const node = this.#node(entry.target);
+    if (!this.#folding) this.#breaks -= 1;
+    if (node !== undefined) {
+      node.broken = false;
+      return xstate.end(node.actor, { status: 'error', error }, entry.type);
+    }
+    this.#mustKnow(entry);
+    // It had ended in the transition whose action threw.
+    if (entry.target === 'body') this.#lateFailure ??= { error };
+    else if (!this.#folding) this.host.report(error, `an action of '${entry.target}', which had ended`);
+  }
+
+  /** The owner that had begun these is gone. A machine that handles `troupe.interrupted` decides itself what that means. */
+  #interrupt(): void {
+    for (const leaf of Array.from(this.leaves())) {
+      const node = this.#node(leaf.key);
+      if (leaf.attempts === 0 || node === undefined) continue;
+      leaf.interrupted = true;
+      this.#tellParent(node, { type: 'troupe.interrupted', call: leaf.key });
+    }
+  }
+
+  #fired(entry: EntryOf<'timer.fired'>): void {
+    const timer = this.#timers.get(entry.target);
+    if (timer === undefined) return this.#mustKnow(entry);
+    this.#drop(timer);
+    this.#pass(timer.source, timer.target, timer.event);
+  }
+
+  #tellParent({ parent }: Node, event: AnyEventObject): void {
+    if (parent === undefined) return;
+    const logic = xstate.logicOf(parent.actor);
+    if (xstate.isMachine(logic) && logic.events.includes(event.type)) this.#relay(undefined, parent.actor, event);
+  }
+
+  // Bookkeeping.
+
+  #node(key: string): Node | undefined {
+    const node = this.#nodes.get(key);
+    return node !== undefined && !xstate.isStopped(node.actor) ? node : undefined;
+  }
+
+  #ordinal(name: string): string {
+    const ordinal = (this.#ordinals.get(name) ?? 0) + 1;
+    this.#ordinals.set(name, ordinal);
+    return numbered(name, ordinal);
+  }
+
+  #finish(node: Node): void {
+    if (node.leaf === undefined) return;
+    node.leaf.over = true;
+    node.leaf.release?.();
+    this.#nodes.delete(node.key);
+  }
+
+  #stopChildren(parent: Node): void {
+    for (const node of Array.from(this.#nodes.values())) {
+      if (node.parent !== parent) continue;
+      xstate.stop(node.actor);
+      this.#nodes.delete(node.key);
+    }
+  }
+
+  #drop(timer: OwnTimer): void {
+    this.#timers.delete(timer.key);
+    if (this.#timersById.get(timer.id) === timer) this.#timersById.delete(timer.id);
+    if (!this.#folding) this.host.disarm(timer);
+  }
+}
+
+/** Actor references may be passed to a leaf: they are given as they are and kept as their keys. */
+function leafInput(input: unknown): { kept: unknown; given: unknown } {
+  let references = false;
+  const kept = toData(input, 'input', (value) => {
+    if (!xstate.isActor(value)) return undefined;
+    references = true;
+    return { actor: addressOf(value).key };
+  });
+  const given = references ? toData(input, 'input', (value) => (xstate.isActor(value) ? value : undefined)) : kept;
+  return { kept, given };
+}
+
+const exceeded = (context: { resource: string; spent: number; limit: number }): BudgetExceededError =>
+  new BudgetExceededError(
+    `The budget of ${context.limit} ${context.resource} is spent (${context.spent}); start another run with a larger one.`,
+    context,
+  );
+
+const show = (value: unknown): string => {
+  const text =
+    typeof value === 'string'
+      ? value
+      : (JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? `${item}n` : item)) ?? 'nothing');
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+};

@@ -1,0 +1,117 @@
+#!/usr/bin/env node
+import { createRequire } from 'node:module';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import type { KillOptions } from './commands/kill.ts';
+import type { PsOptions } from './commands/ps.ts';
+import type { ResolveOptions } from './commands/resolve.ts';
+import type { RunOptions } from './commands/run.ts';
+import { EXIT, type ExitCode } from './exit.ts';
+import type { CommonOptions } from './open.ts';
+
+// A command is imported when it is called: help and version need none of what stands behind them.
+
+const { version } = createRequire(import.meta.url)('troupe/package.json') as { version: string };
+let exit: Promise<ExitCode> = Promise.resolve(EXIT.completed);
+
+const program = new Command('troupe')
+  .description('Durable actors on XState: run plans and statecharts that survive crashes and obey kills.')
+  .version(version)
+  .exitOverride()
+  .addHelpText(
+    'after',
+    `
+Exit codes: 0 completed, 1 failed, 2 usage, 3 killed, 4 over budget, 5 waiting for a person.
+
+Example:
+  troupe run plan.txt --id monday`,
+  );
+
+function command(usage: string, description: string, example: string): Command {
+  return program
+    .command(usage)
+    .description(description)
+    .option('--config <file>', 'instead of troupe.config.ts, .js or .mjs in the working folder')
+    .option('--json', 'one JSON object on stdout; text for people goes to stderr')
+    .option('--no-color', 'as does NO_COLOR in the environment')
+    .addHelpText('after', `\nExample:\n  ${example}`);
+}
+
+const whole = (text: string): number => {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('It must be a whole number from 0.');
+};
+
+command(
+  'run <plan>',
+  'start a plan in words (plan.txt) or a definition (file.ts#export), and see it through',
+  'troupe run plan.txt --id monday --steps 100',
+)
+  .option('--input <json>', 'its input: JSON, or @file')
+  .option('--id <id>', "the run's id; one that exists is gone on with")
+  .option('--steps <n>', 'its budget: at most this many calls begin', whole)
+  .action((plan: string, options: RunOptions) => {
+    exit = import('./commands/run.ts').then(({ run }) => run(plan, options));
+  });
+
+command('ps', 'list the runs', 'troupe ps --status running')
+  .addOption(
+    new Option('--status <status>', 'only these').choices(['created', 'running', 'completed', 'failed', 'killed']),
+  )
+  .action((options: PsOptions) => {
+    exit = import('./commands/ps.ts').then(({ ps }) => ps(options));
+  });
+
+command('show <run>', 'how a run stands, all that came in, and its calls in doubt', 'troupe show monday').action(
+  (run: string, options: CommonOptions) => {
+    exit = import('./commands/show.ts').then(({ show }) => show(run, options));
+  },
+);
+
+command('kill <run...>', 'kill runs, wherever they live', "troupe kill monday --reason 'wrong list'")
+  .option('--reason <text>', 'recorded with the kill')
+  .action((runs: string[], options: KillOptions) => {
+    exit = import('./commands/kill.ts').then(({ kill }) => kill(runs, options));
+  });
+
+command('recover [run]', 'take over the runs that nobody alive owns, and see them through', 'troupe recover').action(
+  (run: string | undefined, options: CommonOptions) => {
+    exit = import('./commands/recover.ts').then(({ recover }) => recover(run, options));
+  },
+);
+
+command(
+  'resolve <run> <call>',
+  'say what became of a call in doubt, and see the run through',
+  `troupe resolve monday body/send --output '{"id":"42"}'`,
+)
+  .option('--output <json>', 'it happened, and this is its output: JSON, or @file')
+  .option('--error <message>', 'it did not work')
+  .option('--retry', 'begin it again')
+  .action((run: string, call: string, options: ResolveOptions) => {
+    exit = import('./commands/resolve.ts').then(({ resolve }) => resolve(run, call, options));
+  });
+
+command(
+  'replay <run>',
+  'fold what was recorded once more, with nothing executed, and compare',
+  'troupe replay monday',
+).action((run: string, options: CommonOptions) => {
+  exit = import('./commands/replay.ts').then(({ replay }) => replay(run, options));
+});
+
+async function main(): Promise<ExitCode> {
+  try {
+    await program.parseAsync();
+    return await exit;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.completed;
+    const { fail } = await import('./fail.ts');
+    return fail(error, process.argv.includes('--json'));
+  }
+}
+
+// `troupe ps | head`
+process.stdout.on('error', () => process.exit(EXIT.completed));
+const code = await main();
+// What a tool has left running must not hold the process, and what was written must get out.
+process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));

@@ -1,0 +1,102 @@
+import type { Entry } from '../protocol/entry.ts';
+import type { CallInDoubt } from '../run.ts';
+import type { Summary } from '../summary.ts';
+import { toJson } from './json.ts';
+import { harmless, type Style, type Terminal } from './terminal.ts';
+
+/** Columns as wide as their widest cell; the last is not filled up. */
+export function table(rows: readonly (readonly string[])[]): string[] {
+  const widths: number[] = [];
+  for (const row of rows)
+    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+const UNITS = [
+  ['d', 86_400_000],
+  ['h', 3_600_000],
+  ['m', 60_000],
+] as const;
+
+/** Two units at most: `12ms`, `3.4s`, `2m 5s`, `3d 4h`. */
+export function duration(ms: number): string {
+  if (ms < 1_000) return `${Math.max(0, Math.round(ms))}ms`;
+  if (ms < 60_000) return `${(Math.floor(ms / 100) / 10).toFixed(1)}s`;
+  const parts = [];
+  let rest = ms;
+  for (const [unit, size] of [...UNITS, ['s', 1_000] as const]) {
+    const count = Math.floor(rest / size);
+    rest -= count * size;
+    if (count > 0 || parts.length > 0) parts.push(`${count}${unit}`);
+  }
+  return parts.slice(0, 2).join(' ');
+}
+
+export const short = (value: unknown, limit = 100): string => {
+  const text = harmless(toJson(value));
+  return text.length > limit ? `${text.slice(0, limit - 1)}…` : text;
+};
+
+/** seq, time, type, target, event, cause */
+export const entryRow = ({ seq, at, type, target, event, cause }: Entry): string[] => [
+  String(seq),
+  new Date(at).toISOString().slice(11, 23),
+  type,
+  harmless(target),
+  event === null ? '-' : short(event, 72),
+  cause === null ? '' : `← ${harmless(String(cause))}`,
+];
+
+/** What a tool's call, or a leaf of a machine, is called for people. */
+export function label(key: string, definition: string): string {
+  const [, path = '', ordinal] = /^(?:body\/)?(.*?)(?:(?:^|\/)attempt(?::(\d+))?)?$/.exec(key) ?? [];
+  const name = path.replaceAll(/%(25|2f|3a|40)/g, (escaped) => decodeURIComponent(escaped));
+  return harmless(
+    `${name === '' || name === 'body' ? definition : name}${ordinal === undefined ? '' : ` (attempt ${ordinal})`}`,
+  );
+}
+
+const STYLES: Record<Summary['status'], Style> = {
+  created: 'dim',
+  running: 'cyan',
+  completed: 'green',
+  failed: 'red',
+  killed: 'yellow',
+};
+
+export const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
+
+/** How a run stands, in a few lines. */
+export function summaryLines(summary: Summary, terminal: Terminal): string[] {
+  const { status, steps, failures, entries, durationMs, reason, error, output } = summary;
+  const failed = failures === 0 ? '' : `, ${count(failures, 'failure')}`;
+  const time = durationMs === undefined ? '' : ` in ${duration(durationMs)}`;
+  const lines = [
+    `${terminal.paint(STYLES[status], status)}${time}: ${count(steps, 'call')}${failed}, ${entries} entries`,
+  ];
+  if (reason !== undefined) lines.push(harmless(`${reason}${error?.code === undefined ? '' : ` (${error.code})`}`));
+  if (status === 'completed' && output !== undefined) lines.push(`output: ${short(output, 2_000)}`);
+  return lines;
+}
+
+const quoted = (word: string): string => (/^[\w./:@%-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+/** Which calls are in doubt, and what to do. */
+export function doubtLines(run: string, calls: readonly CallInDoubt[], terminal: Terminal): string[] {
+  const [first] = calls;
+  if (first === undefined) return [];
+  const resolve = `  troupe resolve ${run} ${quoted(first.call)}`;
+  return [
+    terminal.paint('yellow', `${count(calls.length, 'call')} in doubt: begun, and nobody knows whether it happened`),
+    ...calls.map(({ call, input }) => `  ${quoted(harmless(call))}  ${short(input)}`),
+    'find out, then say it:',
+    `${resolve} --output '<JSON>'    it happened, and this is its output`,
+    `${resolve} --error '<message>'  it did not work`,
+    `${resolve} --retry              begin it again`,
+  ];
+}

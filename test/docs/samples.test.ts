@@ -1,0 +1,154 @@
+import { execFile, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { createTroupe, embedded } from 'troupe';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+/** What the documents show is true: samples run and print what is said, commands and linked files are there. */
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const guides = readdirSync(join(root, 'docs/guides')).map((file) => `docs/guides/${file}`);
+const read = (file: string): string => readFileSync(join(root, file), 'utf8');
+
+interface Block {
+  language: string;
+  text: string;
+  line: number;
+}
+interface Sample {
+  /** Where it stands: `README.md:28`. */
+  place: string;
+  code: string;
+  /** The text block that follows it. */
+  output: string | undefined;
+  dir: string;
+}
+
+function blocksOf(file: string): Block[] {
+  const text = read(file);
+  return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(({ 1: language = '', 2: code = '', index }) => ({
+    language,
+    text: code,
+    line: text.slice(0, index).split('\n').length,
+  }));
+}
+
+const lastLine = ({ line, text }: Block): number => line + text.split('\n').length;
+
+function samplesOf(file: string): Sample[] {
+  const blocks = blocksOf(file);
+  return blocks.flatMap((block, index) => {
+    if (block.language !== 'ts') return [];
+    const next = blocks[index + 1];
+    const follows = next?.language === 'text' && next.line === lastLine(block) + 2;
+    const place = `${file}:${block.line}`;
+    return [{ place, code: block.text, output: follows ? next.text : undefined, dir: place.replaceAll(/\W/g, '-') }];
+  });
+}
+
+const samples = ['README.md', ...guides].flatMap(samplesOf);
+const folder = mkdtempSync(join(tmpdir(), 'troupe-samples-'));
+const RUN = ['--conditions=troupe-source', 'sample.ts'];
+
+beforeAll(() => {
+  for (const name of ['xstate', 'zod', '@types', 'troupe']) {
+    const link = join(folder, 'node_modules', name);
+    mkdirSync(dirname(link), { recursive: true });
+    symlinkSync(name === 'troupe' ? root : join(root, 'node_modules', name), link, 'junction');
+  }
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  writeFileSync(
+    join(folder, 'tsconfig.json'),
+    JSON.stringify({ extends: join(root, 'tsconfig.json'), include: ['*/sample.ts'] }),
+  );
+  for (const { dir, code } of samples) {
+    mkdirSync(join(folder, dir));
+    writeFileSync(join(folder, dir, 'sample.ts'), code);
+  }
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('samples', { timeout: 60_000 }, () => {
+  test('are there', () => expect(samples.length).toBeGreaterThan(2));
+
+  test.concurrent.each(samples)('$place runs and prints what is shown', async ({ dir, output }) => {
+    const { stdout } = await run(process.execPath, RUN, { cwd: join(folder, dir) });
+    if (output !== undefined) expect(stdout).toBe(output);
+  });
+
+  test.concurrent('are typed', async () => {
+    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    const { stdout } = await run(process.execPath, [tsc, '--noEmit', '--pretty', 'false', '-p', folder], {
+      cwd: folder,
+    }).catch((error: { stdout: string }) => error);
+    // Of the samples only: what stands outside the folder has a check of its own.
+    expect(stdout.split('\n').filter((line) => line.includes('error TS') && !line.startsWith('../'))).toEqual([]);
+  });
+
+  test.concurrent("README's order goes on after kill -9, and charges once", async () => {
+    const [order] = samples;
+    const cwd = join(folder, 'killed');
+    mkdirSync(cwd);
+    writeFileSync(join(cwd, 'sample.ts'), order?.code ?? '');
+    const killed = spawn(process.execPath, RUN, { cwd, stdio: ['ignore', 'pipe', 'inherit'] });
+    const gone = new Promise((resolve) => killed.once('exit', resolve));
+    await new Promise((resolve) => killed.stdout.once('data', resolve));
+    const watching = await createTroupe({ backend: embedded({ dir: join(cwd, '.troupe') }), recover: false });
+    for await (const { type } of (await watching.attach('order-42')).entries()) if (type === 'leaf.succeeded') break;
+    await watching.close();
+    killed.kill('SIGKILL');
+    await gone;
+    const { stdout } = await run(process.execPath, RUN, { cwd });
+    expect(stdout).toBe('shipped A1\norder-42 completed\n');
+  });
+});
+
+describe('commands', { timeout: 60_000 }, () => {
+  const lines = ['README.md', ...guides]
+    .flatMap(blocksOf)
+    .filter(({ language }) => language === 'sh')
+    .flatMap(({ text }) => text.split('\n'));
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+
+  test('of npm are scripts', () => {
+    const named = lines.flatMap((line) => [...line.matchAll(/npm (?:run )?([\w:]+)/g)].map(([, name = '']) => name));
+    expect(named.filter((name) => name !== 'ci' && scripts[name] === undefined)).toEqual([]);
+  });
+
+  const troupe = lines.flatMap((line) => {
+    const [, command, rest = ''] = /^npm run troupe -- (\w+)(.*)$/.exec(line) ?? [];
+    return command === undefined ? [] : [{ command, options: rest.match(/--[a-z-]+/g) ?? [] }];
+  });
+  test('are there', () => expect(troupe.length).toBeGreaterThan(5));
+  test.concurrent.each(troupe)('troupe $command $options', async ({ command, options }) => {
+    const { stdout } = await run(
+      process.execPath,
+      ['--conditions=troupe-source', 'src/cli/main.ts', command, '--help'],
+      { cwd: root },
+    );
+    expect(stdout).toContain(`Usage: troupe ${command}`);
+    for (const option of options) expect(stdout).toContain(` ${option}`);
+  });
+});
+
+test('linked files are there', () => {
+  const documents = ['README.md', 'CONTRIBUTING.md', 'docs/ARCHITECTURE.md', 'docs/dependencies.md', ...guides];
+  const missing = documents.flatMap((file) =>
+    [...read(file).matchAll(/\]\((?!https?:|#)([^)#]+)/g)]
+      .map(([, target = '']) => join(root, dirname(file), target))
+      .filter((target) => !existsSync(target)),
+  );
+  expect(missing).toEqual([]);
+});
+
+test('docs/dependencies.md has a line for each dependency, and no other', () => {
+  const manifest = JSON.parse(read('package.json')) as Record<string, Record<string, string>>;
+  const { dependencies, peerDependencies, devDependencies } = manifest;
+  const listed = [...read('docs/dependencies.md').matchAll(/^\| `([^`]+)`/gm)].map(([, name]) => name);
+  const named = new Set([dependencies, peerDependencies, devDependencies].flatMap((list) => Object.keys(list ?? {})));
+  expect(listed.sort()).toEqual([...named].sort());
+});

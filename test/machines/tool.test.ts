@@ -1,0 +1,265 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createActor, fromPromise, initialTransition, transition, type ExecutableActionsFrom, type SnapshotFrom } from 'xstate';
+import { z } from 'zod';
+import { toolMachine, type AttemptInput, type ToolEvent } from '../../machines/tool.ts';
+import type { Effect } from '../../src/protocol/entry.ts';
+import type { Failure } from '../../src/protocol/exit.ts';
+import type { Parsed, ToolPolicy } from '../../src/protocol/spec.ts';
+
+const parser =
+  (schema: z.ZodType) =>
+  (value: unknown): Parsed => {
+    const { success, data, error } = schema.safeParse(value);
+    return success ? { ok: true, value: data } : { ok: false, message: error.issues.map((i) => i.message).join('; ') };
+  };
+
+const POLICY: ToolPolicy = {
+  id: 'mail.send',
+  effect: 'read',
+  timeoutMs: 1_000,
+  attempts: 3,
+  parseInput: parser(z.object({ to: z.string(), copies: z.number().default(1) })),
+  parseOutput: parser(z.object({ id: z.coerce.string() })),
+};
+
+type Machine = ReturnType<typeof toolMachine>;
+
+/** One call, stepped by hand; it keeps what it wants done. */
+class Call {
+  readonly machine: Machine;
+  readonly begun: AttemptInput[] = [];
+  /** Every `after` it set, in order. */
+  readonly waits: number[] = [];
+  aborted = 0;
+  state: SnapshotFrom<Machine>;
+
+  constructor(policy: Partial<ToolPolicy> = {}, input: unknown = { to: 'ana' }) {
+    const attempt = fromPromise<unknown, AttemptInput>(() => Promise.resolve());
+    this.machine = toolMachine({ ...POLICY, ...policy }).provide({ actors: { attempt } });
+    const [state, actions] = initialTransition(this.machine, input);
+    this.state = state;
+    this.#note(actions);
+  }
+
+  send(event: ToolEvent): this {
+    return this.#step(event);
+  }
+  admit(): this {
+    return this.send({ type: 'troupe.admitted' });
+  }
+  succeed(output: unknown): this {
+    return this.#step({ type: 'xstate.done.actor.attempt', output });
+  }
+  fail(error: unknown): this {
+    return this.#step({ type: 'xstate.error.actor.attempt', error });
+  }
+  time(): this {
+    const [waiting] = this.state._nodes.filter(({ after }) => after.length > 0);
+    return this.#step({ type: waiting?.after[0]?.eventType ?? 'nothing waits for time' });
+  }
+  get at(): unknown {
+    return this.state.value;
+  }
+  get exit(): unknown {
+    return this.state.output;
+  }
+
+  #step(event: { type: string; output?: unknown; error?: unknown }): this {
+    const [state, actions] = transition(this.machine, this.state, event as ToolEvent);
+    this.state = state;
+    this.#note(actions);
+    return this;
+  }
+
+  #note(actions: readonly ExecutableActionsFrom<Machine>[]): void {
+    for (const { type, params } of actions as readonly { type: string; params: unknown }[]) {
+      const { input, delay } = (params ?? {}) as { input: AttemptInput; delay?: number };
+      if (type === 'xstate.spawnChild') this.begun.push(input);
+      if (type === 'xstate.stopChild') this.aborted += 1;
+      if (type === 'xstate.raise' && delay !== undefined) this.waits.push(delay);
+    }
+  }
+}
+
+const coded = (code: string, extra: Partial<Failure> = {}): Failure => ({ name: 'E', message: 'broke', code, ...extra });
+const ADMITTING = { attempting: 'admitting' };
+const EXECUTING = { attempting: 'executing' };
+
+describe('validation', () => {
+  test('the tool gets what its schema makes of the input', () => {
+    expect(new Call().begun).toEqual([{ tool: 'mail.send', attempt: 1, input: { to: 'ana', copies: 1 } }]);
+  });
+
+  test('an input that its schema refuses ends the call before its attempt begins', () => {
+    const call = new Call({}, { to: 7 });
+    expect([call.at, call.aborted]).toEqual(['failed', 1]);
+    expect(call.exit).toMatchObject({ status: 'failed', error: { name: 'ValidationError', code: 'VALIDATION' } });
+    expect(call.exit).toMatchObject({ error: { message: expect.stringMatching(/^Invalid input: .*string/) } });
+  });
+
+  test('a body never sees an input that its schema refuses', () => {
+    const seen: unknown[] = [];
+    const attempt = fromPromise<unknown, AttemptInput>(({ input }) => Promise.resolve(seen.push(input)));
+    const actor = createActor(toolMachine(POLICY).provide({ actors: { attempt } }), { input: { to: 7 } }).start();
+    expect([actor.getSnapshot().value, seen]).toEqual(['failed', []]);
+    createActor(toolMachine(POLICY).provide({ actors: { attempt } }), { input: { to: 'ana' } }).start();
+    expect(seen.length).toBe(1);
+  });
+
+  test('the caller gets what its schema makes of the output', () => {
+    expect(new Call().admit().succeed({ id: 7, rest: 1 }).exit).toEqual({ status: 'succeeded', output: { id: '7' } });
+  });
+
+  test('an output that its schema refuses is a failure, and not tried again', () => {
+    const call = new Call().admit().succeed('nothing');
+    expect([call.at, call.begun.length]).toEqual(['failed', 1]);
+    expect(call.exit).toMatchObject({ error: { code: 'VALIDATION', data: { tool: 'mail.send' } } });
+    expect(call.exit).toMatchObject({ error: { message: expect.stringMatching(/^Invalid output of mail\.send: /) } });
+  });
+});
+
+describe('attempts', () => {
+  test('the deadline begins with the grant, not with the wish', () => {
+    const call = new Call();
+    expect([call.at, call.waits]).toEqual([ADMITTING, []]);
+    expect([call.admit().at, call.waits]).toEqual([EXECUTING, [1_000]]);
+  });
+
+  test('an outcome may come before the grant is heard', () => {
+    expect(new Call().succeed({ id: 1 }).exit).toEqual({ status: 'succeeded', output: { id: '1' } });
+    expect(new Call().fail(coded('NOT_ALLOWED')).exit).toMatchObject({ error: { code: 'NOT_ALLOWED' } });
+  });
+
+  test('R51, R52: an error waits and is tried again with the same input; the last one is the result', () => {
+    const call = new Call().admit().fail(coded('A'));
+    expect(call.at).toBe('backingOff');
+    call.time().admit().fail(coded('B')).time().admit();
+    expect(call.waits).toEqual([1_000, 500, 1_000, 1_000, 1_000]);
+    expect(call.begun.map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
+    expect(new Set(call.begun.map(({ input }) => JSON.stringify(input))).size).toBe(1);
+    expect(call.fail(coded('C')).exit).toEqual({ status: 'failed', error: coded('C') });
+  });
+
+  test('R50: a rate limit waits as long as it asks', () => {
+    const call = new Call().admit().fail(coded('RATE_LIMIT', { data: { retryAfterMs: 4_321 } }));
+    expect([call.at, call.waits.at(-1)]).toEqual(['backingOff', 4_321]);
+  });
+
+  test('R49, R58: neither a bad input nor a refused login is tried again', () => {
+    for (const code of ['VALIDATION', 'AUTH', 'NOT_ALLOWED'])
+      expect(new Call().admit().fail(coded(code)).exit).toEqual({ status: 'failed', error: coded(code) });
+  });
+
+  test('R48, R53: after a timeout the attempt is aborted and the next has twice the time', () => {
+    const call = new Call().admit().time();
+    expect([call.at, call.aborted, call.begun.length]).toEqual([ADMITTING, 1, 2]);
+    call.admit().time().admit().time();
+    expect(call.waits).toEqual([1_000, 2_000, 4_000]);
+    expect(call.exit).toMatchObject({
+      status: 'failed',
+      error: { name: 'ToolTimeoutError', message: 'Tool mail.send timed out after 4s', data: { timeoutMs: 4_000 } },
+    });
+  });
+
+  test('whatever fails, it ends within its attempts', () => {
+    const code = fc.constantFrom('TOOL_TIMEOUT', 'RATE_LIMIT', 'NETWORK', 'OTHER', 'ABORT_ERR', 'AUTH', 'time');
+    const effect = fc.constantFrom<Effect>('read', 'idempotent', 'irreversible');
+    fc.assert(
+      fc.property(fc.array(code, { minLength: 9 }), fc.integer({ min: 1, max: 8 }), effect, (codes, attempts, does) => {
+        const call = new Call({ attempts, effect: does });
+        for (const what of codes) {
+          if (call.at === 'backingOff') call.time();
+          if (call.state.matches('attempting')) call.admit();
+          if (!call.state.matches('attempting')) break;
+          if (what === 'time') call.time();
+          else call.fail(coded(what));
+        }
+        if (call.at === 'backingOff') call.time();
+        expect(call.begun.length).toBeLessThanOrEqual(attempts);
+        expect(['failed', 'inDoubt']).toContain(call.at);
+        expect(does === 'irreversible' || call.at === 'failed').toBe(true);
+      }),
+    );
+  });
+});
+
+describe('doubt', () => {
+  const doubtful = (): Call => new Call({ effect: 'irreversible' }).admit().fail(coded('ECONNRESET'));
+
+  test('an irreversible call whose outcome is not known asks', () => {
+    expect(doubtful().at).toBe('inDoubt');
+    expect(doubtful().state.hasTag('inDoubt')).toBe(true);
+    expect(new Call({ effect: 'irreversible' }).admit().time().at).toBe('inDoubt');
+    expect(new Call({ effect: 'irreversible' }).admit().send({ type: 'troupe.interrupted' }).at).toBe('inDoubt');
+  });
+
+  test('an ordinary error of it fails; one that proves it did not happen, or a rate limit, is tried again', () => {
+    const fail = (error: Failure): unknown => new Call({ effect: 'irreversible' }).admit().fail(error).at;
+    expect(fail(coded('OTHER'))).toBe('failed');
+    expect(fail(coded('OTHER', { notPerformed: true }))).toBe('backingOff');
+    expect(fail(coded('ECONNRESET', { notPerformed: true }))).toBe('backingOff');
+    expect(fail(coded('RATE_LIMIT'))).toBe('backingOff');
+  });
+
+  test('it can be resolved with an output, an error or another try', () => {
+    expect(doubtful().send({ type: 'troupe.resolve', output: { id: 'x' } }).exit).toEqual({
+      status: 'succeeded',
+      output: { id: 'x' },
+    });
+    expect(doubtful().send({ type: 'troupe.resolve', error: coded('LOST') }).exit).toEqual({
+      status: 'failed',
+      error: coded('LOST'),
+    });
+    const again = doubtful().send({ type: 'troupe.resolve', retry: true });
+    expect([again.at, again.begun.map(({ attempt }) => attempt)]).toEqual([ADMITTING, [1, 2]]);
+    expect(again.admit().at).toEqual(EXECUTING);
+  });
+
+  test('it waits for nothing else', () => {
+    expect(doubtful().admit().send({ type: 'troupe.interrupted' }).at).toBe('inDoubt');
+    expect(doubtful().waits).toEqual([1_000]);
+  });
+
+  test('nothing but a call in doubt can be resolved', () => {
+    const resolve = { type: 'troupe.resolve', output: { id: 'x' } } as const;
+    expect(new Call().send(resolve).at).toEqual(ADMITTING);
+    expect(new Call().admit().send(resolve).at).toEqual(EXECUTING);
+    expect(new Call().admit().fail(coded('A')).send(resolve).at).toBe('backingOff');
+  });
+
+  // Bug: an output given by hand goes round `parseOutput`, so a caller may get what the tool could never give.
+  test.fails('an output given by hand is one the tool could have given', () => {
+    const resolved = doubtful().send({ type: 'troupe.resolve', output: 'not an object' });
+    expect(resolved.at).not.toBe('succeeded');
+  });
+});
+
+describe('an owner that is gone', () => {
+  test.each(['read', 'idempotent'] as const)('a %s attempt begins again: the same one, with a new deadline', (effect) => {
+    const call = new Call({ effect }).admit().send({ type: 'troupe.interrupted' });
+    expect([call.at, call.begun.length, call.aborted]).toEqual([ADMITTING, 1, 0]);
+    expect([call.admit().at, call.waits]).toEqual([EXECUTING, [1_000, 1_000]]);
+  });
+
+  test('what had not begun is not interrupted', () => {
+    expect(new Call({ effect: 'irreversible' }).send({ type: 'troupe.interrupted' }).at).toEqual(ADMITTING);
+  });
+});
+
+describe('a kill', () => {
+  test.each<[string, Call]>([
+    ['admitting', new Call()],
+    ['executing', new Call().admit()],
+    ['backingOff', new Call().admit().fail(coded('A'))],
+    ['inDoubt', new Call({ effect: 'irreversible' }).admit().time()],
+  ])('ends it while %s', (state, call) => {
+    expect(JSON.stringify(call.at)).toContain(state);
+    expect(call.send({ type: 'troupe.kill' }).exit).toEqual({ status: 'killed' });
+    expect([call.at, call.state.status]).toEqual(['killed', 'done']);
+  });
+
+  test('aborts the attempt under way', () => {
+    expect(new Call().admit().send({ type: 'troupe.kill' }).aborted).toBe(1);
+  });
+});

@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { asFailure, decode, encode, thrown, toData } from '../../src/codec.ts';
+import { ValidationError } from '../../src/protocol/errors.ts';
+
+const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.constantFrom('\ud800', 'a\udc00b', 'constructor'));
+const bytes = fc.uint8Array({ maxLength: 40 });
+const leaf = fc.oneof(
+  ...[text, fc.double(), fc.integer(), fc.maxSafeInteger(), fc.boolean()],
+  fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+  fc.constantFrom(null, undefined, NaN, -0, Infinity, 2 ** 32, -(2 ** 31) - 1, 2n ** 53n, -1n),
+  fc.date({ noInvalidDate: false, min: new Date(-8.64e15), max: new Date(8.64e15) }),
+  ...[bytes, bytes.map((all) => Buffer.from(all))],
+);
+const errorOf = (message: fc.Arbitrary<string>, inner: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
+  fc
+    .record({ message, code: fc.oneof(fc.constant('X'), fc.constant(404), leaf), data: inner, cause: inner })
+    .map(({ message: what, code, data, cause }) => Object.assign(new TypeError(what, { cause }), { code, data }));
+const anyData = (message: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
+  fc.letrec((tie) => ({
+    data: fc.oneof(
+      { maxDepth: 4, withCrossShrink: true },
+      leaf,
+      fc.array(tie('data'), { maxLength: 4 }),
+      fc.array(tie('data'), { maxLength: 4 }).map((items) => Object.assign(Array.from({ length: 1 }).concat(items), { length: items.length + 3 })),
+      fc.dictionary(text.filter((key) => key !== '__proto__'), tie('data'), { maxKeys: 4 }),
+      errorOf(message, tie('data')),
+    ),
+  })).data;
+
+const same = (value: unknown): void => {
+  const data = toData(value);
+  assert.deepStrictEqual(decode(encode(data)), data);
+};
+
+describe('C1: what a live run is given is what a replay will be given', () => {
+  test('whatever data', () => {
+    fc.assert(fc.property(anyData(fc.string()), same), { numRuns: 3_000 });
+  });
+
+  // Bug: the name, message and code of an error are not made well-formed as other text is, so a replay gets another message.
+  test.fails('whatever is in an error, half a surrogate too', () => {
+    fc.assert(fc.property(errorOf(fc.constantFrom('\ud800', 'a'), leaf), same));
+  });
+
+  test('whatever fast-check thinks of, or it is refused', () => {
+    const anything = fc.anything({
+      ...{ withBigInt: true, withDate: true, withMap: true, withSet: true, withNullPrototype: true },
+      ...{ withSparseArray: true, withTypedArray: true, withBoxedValues: true, withObjectString: true },
+    });
+    fc.assert(
+      fc.property(anything, (value) => {
+        try {
+          same(value);
+        } catch (error) {
+          if (!(error instanceof ValidationError)) throw error;
+          expect(error.context['path']).toMatch(/^value/);
+        }
+      }),
+      { numRuns: 3_000 },
+    );
+  });
+
+  test('data is what it was, and made to data again is the same', () => {
+    const date = new Date('2026-01-01T00:00:00.123Z');
+    expect(toData({ date, at: [1, , 3], n: -0, u: undefined })).toStrictEqual({
+      ...{ date, at: [1, undefined, 3], n: 0, u: undefined },
+    });
+    expect(toData('a\ud800b')).toBe('a\ufffdb');
+    fc.assert(fc.property(anyData(fc.string()), (value) => assert.deepStrictEqual(toData(toData(value)), toData(value))));
+  });
+
+  test('a class instance is its own fields, and an object with no prototype one like any other', () => {
+    class Point {
+      readonly x = 1;
+      get y(): number {
+        return 2;
+      }
+    }
+    const bare: unknown = Object.assign(Object.create(null), { a: 1 });
+    expect(toData([new Point(), bare])).toStrictEqual([{ x: 1 }, { a: 1 }]);
+  });
+
+  test('a huge string', () => {
+    same('ä'.repeat(5_000_000));
+    same(`${'a'.repeat(70_000)}\ud800`);
+  });
+
+  test('the same object in two places is no cycle', () => {
+    const shared = { a: 1 };
+    expect(toData({ one: shared, two: [shared, shared] })).toStrictEqual({ one: { a: 1 }, two: [{ a: 1 }, { a: 1 }] });
+  });
+
+  test('what was given is not touched, and what comes back shares nothing with it', () => {
+    const given = { list: [1, { a: new Date(0) }], bytes: new Uint8Array([1, 2]), n: -0, s: '\ud800' };
+    const copy = structuredClone(given);
+    const data = toData(given) as typeof given;
+    expect(given).toStrictEqual(copy);
+    data.list.push(2);
+    data.bytes[0] = 9;
+    (data.list[1] as { a: Date }).a.setTime(5);
+    expect(given).toStrictEqual(copy);
+    expect(() => toData(Object.freeze([Object.freeze({ a: 1 })]))).not.toThrow();
+  });
+});
+
+describe('C2: what cannot be kept is refused, by path', () => {
+  const cycle: { list: unknown[] } = { list: [] };
+  cycle.list.push({ back: cycle });
+  const deep = (levels: number): unknown => Array.from({ length: levels }).reduce<unknown>((inner) => [inner], 1);
+  const pollution: unknown = JSON.parse('{"a":{"__proto__":{"admin":true}}}');
+
+  test.each<[string, unknown, string]>([
+    ['Map', { a: new Map() }, 'value.a'],
+    ['Set', [0, new Set()], 'value[1]'],
+    ['WeakMap', { a: [{ b: new WeakMap() }] }, 'value.a[0].b'],
+    ['WeakSet', new WeakSet(), 'value'],
+    ['Promise', [Promise.resolve()], 'value[0]'],
+    ['RegExp', /a/, 'value'],
+    ['Float32Array', { a: new Float32Array(1) }, 'value.a'],
+    ['BigUint64Array', new BigUint64Array(1), 'value'],
+    ['DataView', new DataView(new ArrayBuffer(1)), 'value'],
+    ['ArrayBuffer', new ArrayBuffer(1), 'value'],
+    ['function', { a: () => 1 }, 'value.a'],
+    ['symbol', [[Symbol('s')]], 'value[0][0]'],
+    ['cycle', cycle, 'value.list[0].back'],
+    ['64 bits', { a: 2n ** 63n }, 'value.a'],
+    ['64 bits', -(2n ** 63n) - 1n, 'value'],
+    ['prototype', pollution, 'value.a.__proto__'],
+    ['256 levels', deep(257), `value${'[0]'.repeat(256)}`],
+  ])('a %s: %o', (what, value, path) => {
+    const refused = (): unknown => toData(value);
+    expect(refused).toThrow(ValidationError);
+    expect(refused).toThrow(`${path} is `);
+    expect(refused).toThrow(what);
+    expect(refused).toThrow(expect.objectContaining({ context: expect.objectContaining({ path }) }));
+  });
+
+  test('256 levels are kept, and the path begins where the caller says', () => {
+    same(deep(256));
+    expect(() => toData({ a: () => 1 }, 'input')).toThrow(/^input\.a is a function, which a journal cannot keep/);
+  });
+
+  test('nothing of it reaches a prototype', () => {
+    fc.assert(
+      fc.property(anyData(fc.string()), (value) => {
+        decode(encode(toData(value)));
+        assert.equal(Object.getOwnPropertyNames(Object.prototype).length, 12);
+      }),
+    );
+    expect(({} as { admin?: true }).admin).toBeUndefined();
+  });
+
+  // Bug: what a getter or a Proxy throws comes out as it is, with no path; the caller of a door is told to get a ValidationError.
+  test.fails.each<[string, object]>([
+    ['getter', { a: Object.defineProperty({}, 'b', { enumerable: true, get: () => assert.fail('mine') }) }],
+    ['proxy', { a: { b: Proxy.revocable({}, {}) } }],
+  ])('a %s that throws', (_, value) => {
+    const target = value as { a: { b?: { revoke?: () => void; proxy?: object } } };
+    if (Object.getOwnPropertyDescriptor(target.a, 'b')?.get === undefined) {
+      target.a.b?.revoke?.();
+      Object.assign(target.a, { b: target.a.b?.proxy });
+    }
+    expect(() => toData(value)).toThrow(ValidationError);
+  });
+
+  // Bug: Object.entries sees neither, so both are dropped silently.
+  test.fails('a key that is a symbol', () => {
+    expect(() => toData({ [Symbol('key')]: 1 })).toThrow(ValidationError);
+  });
+  test.fails('a boxed primitive', () => {
+    expect(toData({ n: new Number(5) })).not.toEqual({ n: {} });
+  });
+});
+
+describe('what was thrown', () => {
+  test('an error keeps name, message, code, data, cause and proof', () => {
+    const cause = Object.assign(new RangeError('below'), { code: 7 });
+    const error = Object.assign(new TypeError('broke', { cause }), { code: 'X', data: { a: 1 }, notPerformed: true });
+    const failure = { name: 'TypeError', message: 'broke', code: 'X', data: { a: 1 }, notPerformed: true };
+    expect(thrown(error)).toStrictEqual({ ...failure, cause: { name: 'RangeError', message: 'below', code: 7 } });
+    expect(asFailure(error)).toStrictEqual(thrown(error));
+  });
+
+  test('one of ours keeps its context as data', () => {
+    expect(asFailure(new ValidationError('m', { path: 'a' }))).toStrictEqual({
+      ...{ name: 'ValidationError', message: 'm', code: 'VALIDATION', data: { path: 'a' } },
+    });
+  });
+
+  test('what of an error cannot be kept is left out, and the rest kept', () => {
+    const error = Object.assign(new Error('broke', { cause: () => 1 }), { code: Symbol('s'), data: new Map() });
+    expect(thrown(error)).toStrictEqual({ name: 'Error', message: 'broke' });
+  });
+
+  test('an error that is its own cause', () => {
+    const error = new Error('round');
+    error.cause = { again: error };
+    expect(thrown(error)).toStrictEqual({ name: 'Error', message: 'round' });
+  });
+
+  test('any other value stays itself, and as a failure shows itself', () => {
+    expect([7, null, undefined, 'text', { a: 1 }].map(thrown)).toStrictEqual([7, null, undefined, 'text', { a: 1 }]);
+    expect(asFailure('text')).toStrictEqual({ name: 'Error', message: 'text', data: 'text' });
+    expect(asFailure(7)).toStrictEqual({ name: 'Error', message: 'Thrown: 7', data: 7 });
+    expect(asFailure({ name: 'E', message: 'm' })).toStrictEqual({ name: 'E', message: 'm' });
+  });
+
+  const trap = (): never => assert.fail('trap');
+  test.each<[string, unknown]>([
+    ['getter', { get message() { return trap(); } }],
+    ['error with a getter', Object.defineProperty(new Error('m'), 'data', { get: trap })],
+    ['name that is no text', Object.assign(new Error('m'), { name: Object.create(null) as object })],
+    ['proxy', new Proxy({}, { get: trap, ownKeys: trap, getPrototypeOf: trap, getOwnPropertyDescriptor: trap })],
+    ['bare object', { toString: null, valueOf: null }],
+    ['symbol', Symbol('s')],
+    ['function', trap],
+    ['cycle', Object.assign([0], { 0: [] as unknown })],
+  ])('a %s does no harm', (_, value) => {
+    const failure = asFailure(value);
+    expect([typeof failure.name, typeof failure.message]).toEqual(['string', 'string']);
+    same(failure);
+    same(thrown(value));
+  });
+
+  test('whatever it is, there is a failure that can be kept', () => {
+    const anything = fc.anything({ withNullPrototype: true, withMap: true, withBigInt: true, withTypedArray: true });
+    fc.assert(fc.property(fc.oneof(anything, anyData(fc.string())), (value) => (same(thrown(value)), same(asFailure(value)))));
+  });
+});

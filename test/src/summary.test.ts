@@ -1,0 +1,116 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Entry, EntryEvents, EntryType } from '../../src/protocol/entry.ts';
+import { summarise, summaryStore, type Summary } from '../../src/summary.ts';
+
+const CREATED: EntryEvents['run.created'] = {
+  ...{ definition: 'checkout', version: '2', chart: 'c', input: { sku: 'A1' }, owner: 'o' },
+  ...{ budget: null, spec: null },
+};
+
+/** A journal of what happened, one second apart. */
+const journal = (...happened: readonly { [T in EntryType]: [type: T, event: EntryEvents[T]] }[EntryType][]): Entry[] =>
+  happened.map(
+    ([type, event], index) =>
+      ({
+        ...{ v: 1, run: 'order-42', seq: index + 1, epoch: 1, at: 10_000 + index * 1_000, type, target: 't' },
+        ...{ event, cause: null },
+      }) as Entry,
+  );
+const begun = (attempt: number): ['leaf.started', EntryEvents['leaf.started']] => [
+  'leaf.started',
+  { effect: 'read', attempt, input: null },
+];
+const error = { name: 'E', message: 'no route' };
+
+test('of nothing, nothing', async () => {
+  expect(await summarise([])).toMatchObject({ run: '', status: 'created', entries: 0, steps: 0, endedAt: undefined });
+});
+
+test('a run that was created and not started', async () => {
+  expect(await summarise(journal(['run.created', CREATED]))).toMatchObject({
+    ...{ run: 'order-42', definition: 'checkout', status: 'created', entries: 1 },
+    ...{ createdAt: 10_000, startedAt: undefined, durationMs: undefined },
+  });
+});
+
+describe('a run that has ended', () => {
+  const ended = (...end: Parameters<typeof journal>): Promise<Summary> =>
+    summarise(journal(['run.created', CREATED], ['run.started', null], ...end));
+
+  test('with an output', async () => {
+    expect(await ended(['timer.fired', null], ['run.completed', { output: { paid: true } }])).toEqual({
+      ...{ run: 'order-42', definition: 'checkout', status: 'completed', steps: 0, failures: 0, entries: 4 },
+      ...{ createdAt: 10_000, startedAt: 11_000, endedAt: 13_000, durationMs: 2_000 },
+      ...{ reason: undefined, error: undefined, output: { paid: true } },
+    });
+  });
+
+  test('with an error', async () => {
+    expect(await ended(['run.failed', { error }])).toMatchObject({
+      ...{ status: 'failed', reason: 'no route', error, output: undefined, durationMs: 1_000 },
+    });
+  });
+
+  test('by a kill', async () => {
+    expect(await ended(['run.killed', { reason: 'wrong customer' }])).toMatchObject({
+      ...{ status: 'killed', reason: 'wrong customer', error: undefined, endedAt: 12_000 },
+    });
+  });
+
+  test('before it was started took no time', async () => {
+    const killed = await summarise(journal(['run.created', CREATED], ['run.killed', { reason: 'no' }]));
+    expect(killed).toMatchObject({ status: 'killed', endedAt: 11_000, durationMs: 0 });
+  });
+});
+
+describe('counting', () => {
+  test('a call begun again counts once; failures count each time', async () => {
+    const summary = await summarise(
+      journal(
+        ['run.created', CREATED],
+        ['run.started', null],
+        begun(1),
+        ['run.recovered', { owner: 'p' }],
+        begun(2),
+        ['leaf.failed', { error }],
+        begun(1),
+        ['leaf.failed', { error }],
+        begun(1),
+        ['leaf.succeeded', { output: 1 }],
+      ),
+    );
+    expect(summary).toMatchObject({ status: 'running', steps: 3, failures: 2, entries: 10 });
+  });
+
+  test('every entry counts, whatever it is', async () => {
+    const some = fc.constantFrom<Parameters<typeof journal>[number]>(
+      begun(1),
+      ['leaf.emitted', { event: 1 }],
+      ['leaf.abandoned', null],
+      ['timer.fired', null],
+      ['message.received', { event: { type: 'GO' } }],
+      ['action.failed', { error: 'x' }],
+      ['budget.exceeded', { resource: 'steps', spent: 1, limit: 1 }],
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(some), async (happened) => {
+        const summary = await summarise(journal(['run.created', CREATED], ['run.started', null], ...happened));
+        expect(summary.entries).toBe(happened.length + 2);
+        expect(summary.steps).toBe(happened.filter(([type]) => type === 'leaf.started').length);
+        expect(summary.status).toBe('running');
+      }),
+    );
+  });
+});
+
+test('two summaries share nothing, and a stream is summarised like a list', async () => {
+  const entries = journal(['run.created', CREATED], ['run.started', null]);
+  const stream = async function* (): AsyncGenerator<Entry> {
+    yield* entries;
+  };
+  expect(await summarise(stream())).toEqual(await summarise(entries));
+  const [one, other] = [summaryStore(), summaryStore()];
+  one.trigger.entry({ entry: entries[0] as Entry });
+  expect([one.getSnapshot().context.entries, other.getSnapshot().context.entries]).toEqual([1, 0]);
+});
