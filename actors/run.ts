@@ -57,6 +57,7 @@ export class Run {
   #held = false;
   #end: Ended | undefined;
   #summary: Summary;
+  readonly #waiters: (() => void)[] = [];
   readonly #observers = new Set<(entry: Entry) => void>();
   readonly ended: Promise<Ended>;
   #settleEnded!: { resolve: (end: Ended) => void; reject: (error: unknown) => void };
@@ -75,6 +76,9 @@ export class Run {
     this.#pump = new Pump(id, position, ports, {
       deliver: (group) => this.#deliver(group),
       lost: (error) => this.#lost(error),
+      idle: () => {
+        if (this.waits) for (const resolve of this.#waiters.splice(0)) resolve();
+      },
       report: ports.report,
     });
     this.system = new DurableSystem(
@@ -120,7 +124,7 @@ export class Run {
   }
 
   #doubtfulLeaves(): Leaf[] {
-    return [...this.system.leaves()].filter((leaf) => leaf.interrupted && leaf.policy.effect === 'irreversible');
+    return Array.from(this.system.leaves()).filter(isDoubtful);
   }
 
   observe(observer: (entry: Entry) => void): () => void {
@@ -206,11 +210,15 @@ export class Run {
     });
   }
 
-  /** Irreversible calls that have begun and not ended. */
-  irreversible(): string[] {
-    return [...this.system.leaves()]
-      .filter(({ policy, attempts }) => policy.effect === 'irreversible' && attempts > 0)
-      .map(({ key }) => key);
+  /** Nothing can happen by itself: no call is under way but those in doubt, no timer runs, nothing is on its way to the journal. */
+  get waits(): boolean {
+    if (this.#ending || this.#deadlines.size > 0 || !this.#pump.idle) return false;
+    return Array.from(this.system.leaves()).every(isDoubtful);
+  }
+
+  /** Resolves when the run only waits; never when it ends first. */
+  whenWaiting(): Promise<void> {
+    return this.waits ? Promise.resolve() : new Promise((resolve) => this.#waiters.push(resolve));
   }
 
   /** Appends nothing more and begins nothing more; what is under way ends. */
@@ -316,7 +324,7 @@ export class Run {
   }
 
   #gate(leaf: Leaf, acknowledged?: (ack: Ack) => void, refused?: (error: unknown) => void): void {
-    if (leaf.over || (leaf.interrupted && leaf.policy.effect === 'irreversible')) return;
+    if (leaf.over || isDoubtful(leaf)) return;
     const limit = this.created.event.budget?.steps;
     if (leaf.attempts === 0 && limit !== undefined && this.#steps >= limit) {
       if (!this.#exceeded)
@@ -448,6 +456,9 @@ function endOf(system: DurableSystem): Said<'run.completed' | 'run.failed'> {
     return failed(unkept);
   }
 }
+
+/** R3. */
+const isDoubtful = ({ interrupted, policy }: Leaf): boolean => interrupted && policy.effect === 'irreversible';
 
 const isInDoubt = (actor: AnyActorRef): boolean => {
   const { tags } = actor.getSnapshot() as { tags?: ReadonlySet<string> };

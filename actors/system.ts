@@ -90,7 +90,7 @@ interface OwnTimer extends Timer {
   readonly id: string;
 }
 
-const nodes = new WeakMap<AnyActorRef, Node>();
+const nodeOf = (actor: AnyActorRef): Node | undefined => xstate.ownOf(actor) as Node | undefined;
 const policies = new WeakMap<AnyActorLogic, LeafPolicy>();
 
 /** Declares what a leaf's logic does to the world. */
@@ -100,11 +100,11 @@ export function declareLeaf<L extends AnyActorLogic>(logic: L, policy: LeafPolic
 }
 
 /** What a source had emitted before a crash, in order; a source that skips these repeats nothing. */
-export const recorded = (self: AnyActorRef): readonly unknown[] => nodes.get(self)?.leaf?.recorded ?? [];
+export const recorded = (self: AnyActorRef): readonly unknown[] => nodeOf(self)?.leaf?.recorded ?? [];
 
 /** Run and key of an actor. Outside a run the run is '' and the key XState's own session id. */
 export function addressOf(self: AnyActorRef): { run: RunId | ''; key: string } {
-  const node = nodes.get(self);
+  const node = nodeOf(self);
   return node === undefined ? { run: '', key: self.sessionId } : { run: node.system.host.run, key: node.key };
 }
 
@@ -263,14 +263,14 @@ export class DurableSystem implements xstate.Hooks {
   // What XState asks of us (xstate.Hooks).
 
   adopt(actor: AnyActorRef, parentRef: AnyActorRef | undefined): void {
-    const parent = parentRef && nodes.get(parentRef);
+    const parent = parentRef && nodeOf(parentRef);
     const source = typeof actor.src === 'string' ? actor.src : '(inline)';
     const key =
       parent === undefined
         ? 'run'
         : this.#ordinal(`${parent.parent === undefined ? '' : `${parent.key}/`}${escapeSource(source)}`);
     const node: Node = { key, system: this, actor, parent, leaf: undefined, broken: false };
-    nodes.set(actor, node);
+    xstate.setOwn(actor, node);
     this.#nodes.set(key, node);
     const logic = xstate.logicOf(actor);
     if (!xstate.isLeaf(logic)) return;
@@ -296,12 +296,12 @@ export class DurableSystem implements xstate.Hooks {
   }
 
   gone(actor: AnyActorRef): void {
-    const node = nodes.get(actor);
+    const node = nodeOf(actor);
     if (node !== undefined) this.#nodes.delete(node.key);
   }
 
   relay(source: AnyActorRef | undefined, target: AnyActorRef, event: AnyEventObject): void {
-    const from = source && nodes.get(source);
+    const from = source && nodeOf(source);
     if (source === undefined || from === undefined) return this.#hear(target, event);
     const { leaf } = from;
     if (leaf === undefined) {
@@ -320,7 +320,7 @@ export class DurableSystem implements xstate.Hooks {
   }
 
   act(actor: AnyActorRef, action: () => unknown): void {
-    const node = nodes.get(actor);
+    const node = nodeOf(actor);
     if (this.#folding || node === undefined || node.broken) return;
     const failed = (error: unknown): void => {
       node.broken = true;
@@ -336,12 +336,12 @@ export class DurableSystem implements xstate.Hooks {
   }
 
   leafStarts(actor: AnyActorRef): void {
-    const node = nodes.get(actor);
+    const node = nodeOf(actor);
     if (node?.leaf !== undefined && !this.#folding && !isBroken(node)) this.host.want(node.leaf);
   }
 
   leafStops(actor: AnyActorRef): boolean {
-    const node = nodes.get(actor);
+    const node = nodeOf(actor);
     if (node?.leaf === undefined) return false;
     const { over, begun, attempts, key } = node.leaf;
     if (!over && (begun || attempts > 0))
@@ -351,7 +351,7 @@ export class DurableSystem implements xstate.Hooks {
   }
 
   leafThrew(actor: AnyActorRef, error: unknown, stopping: boolean): void {
-    const node = nodes.get(actor);
+    const node = nodeOf(actor);
     if (node?.leaf === undefined) return;
     if (stopping) this.host.report(error, `stopping '${node.key}'`);
     else this.#breakOff(node.leaf, error);
@@ -364,7 +364,7 @@ export class DurableSystem implements xstate.Hooks {
     delay: number,
     id: string | undefined,
   ): void {
-    const from = nodes.get(source);
+    const from = nodeOf(source);
     if (from === undefined) return;
     const key = this.#ordinal(`${from.key}@${escapeSource(event.type)}`);
     // NaN is what `setTimeout` takes for 0; Infinity never comes.
@@ -453,7 +453,7 @@ export class DurableSystem implements xstate.Hooks {
   /** An event from outside. Its sender is told at once when it cannot be kept. */
   #hear(target: AnyActorRef, event: AnyEventObject): void {
     if (this.#folding) return;
-    const to = nodes.get(target);
+    const to = nodeOf(target);
     if (to?.system !== this) return target.send(event as never);
     const data = toData(event, 'event') as { type: string };
     // Sent by an action: the entry that is being delivered led to it. Sent by anybody else: nobody knows.
@@ -466,7 +466,7 @@ export class DurableSystem implements xstate.Hooks {
   }
 
   #pass(source: AnyActorRef | undefined, target: AnyActorRef, event: AnyEventObject): void {
-    const to = nodes.get(target);
+    const to = nodeOf(target);
     if (to?.system !== this) {
       if (!this.#folding) target.send(event as never);
       return;

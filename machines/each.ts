@@ -1,7 +1,7 @@
 import { assign, enqueueActions, setup, type AnyActorLogic, type DoneActorEvent, type ErrorActorEvent } from 'xstate';
 import { toFailure, type Exit, type Failure } from '../src/protocol/exit.ts';
 
-interface Fan {
+export interface Fan {
   items: readonly unknown[];
   /** Index of the item begun next. */
   next: number;

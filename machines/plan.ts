@@ -3,7 +3,7 @@ import { failure, toFailure, type Exit, type Failure } from '../src/protocol/exi
 import type { PlanSpec, StepScope, StepSpec } from '../src/protocol/spec.ts';
 import { argumentsOf } from './policy/arguments.ts';
 
-interface Progress {
+export interface Progress {
   input: unknown;
   outputs: Readonly<Record<string, unknown>>;
   active: number;

@@ -20,7 +20,7 @@ export type ToolEvent =
   | { type: 'troupe.resolve'; retry: true }
   | { type: 'troupe.kill' };
 
-interface ToolCall {
+export interface ToolCall {
   input: unknown;
   /** Why the input may not be used, if it may not. */
   invalid: string | undefined;

@@ -23,5 +23,6 @@ export {
   type RunInfo,
   type StartOptions,
   type Troupe,
+  type TroupeConfig,
   type TroupeOptions,
 } from './troupe.ts';

@@ -8,6 +8,7 @@ import {
   InvalidStateTransitionError,
   KillSwitchTriggeredError,
   RunFailedError,
+  StaleOwnerError,
   ValidationError,
   type TroupeError,
 } from './protocol/errors.ts';
@@ -56,6 +57,7 @@ export interface LiveRun {
   resolve(call: string, decision: Decision): Promise<{ seq: number; level: Level }>;
   inDoubt(): CallInDoubt[];
   observe(observer: (entry: Entry) => void): () => void;
+  whenWaiting(): Promise<void>;
   readonly ended: Promise<EntryOf<'run.completed' | 'run.failed' | 'run.killed'>>;
 }
 
@@ -172,6 +174,17 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
     }
   }
 
+  /** Resolves when the run has ended, or lives here and only waits: for a person, a message. */
+  async settled(): Promise<'ended' | 'waiting'> {
+    const ended = this.result().then(() => 'ended' as const);
+    ended.catch(() => {});
+    const waiting = this.#ports
+      .live(this.id)
+      ?.whenWaiting()
+      .then(() => 'waiting' as const);
+    return waiting === undefined ? ended : Promise.race([ended, waiting]);
+  }
+
   async summary(): Promise<Summary> {
     const summary = await summarise(this.#ports.entries(this.id, 1));
     this.#status = summary.status;
@@ -181,15 +194,17 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
   /** How the run ended; waits for it. Never rejects for a run that failed or was killed. @throws ClosedError */
   async result(): Promise<Result<Output>> {
     const live = this.#ports.live(this.id);
-    if (live !== undefined && (await ended(live))) return this.#resultOf(live.summary);
+    const lost = live === undefined ? undefined : await lostBeforeEnd(live);
+    if (live !== undefined && lost === undefined) return this.#resultOf(live.summary);
     for (;;) {
       const changed = this.#changed();
       const metadata = await this.summary();
       const over = ENDED.includes(metadata.status) || this.#ports.closed();
       if (!over) await changed.promise;
       changed.cancel();
-      if (metadata.status === 'completed') return completed(metadata) as Result<Output>;
-      if (ENDED.includes(metadata.status)) return failed(metadata);
+      if (ENDED.includes(metadata.status)) return this.#resultOf(metadata);
+      // Whoever took it goes on with it; anything else has stopped it for good.
+      if (lost !== undefined && !(lost instanceof StaleOwnerError)) throw lost;
       if (over)
         throw new ClosedError(
           `Run ${this.id} has not ended; this troupe was closed. It goes on where it is recovered.`,
@@ -251,11 +266,11 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
 const ENDED: readonly string[] = ['completed', 'failed', 'killed'];
 const allowedIn = (status: string): readonly string[] => (ENDED.includes(status) ? [] : ['send', 'resolve', 'kill']);
 
-/** False when this process has lost it before its end. */
-const ended = (live: LiveRun): Promise<boolean> =>
+/** Why this process has let go of it, if it has. */
+const lostBeforeEnd = (live: LiveRun): Promise<unknown> =>
   live.ended.then(
-    () => true,
-    () => false,
+    () => undefined,
+    (error: unknown) => error,
   );
 
 const isPlain = (value: unknown): value is Record<string, unknown> =>

@@ -78,3 +78,13 @@ export function summarised(before: Summary, entry: Entry): Summary {
       return summary;
   }
 }
+
+/** Irreversible calls of a run that have begun and have no recorded end, by key. */
+export async function outcomesUnknown(entries: AsyncIterable<Entry>): Promise<string[]> {
+  const open = new Set<string>();
+  for await (const { type, target, event } of entries) {
+    if (type === 'leaf.started' && event.effect === 'irreversible') open.add(target);
+    else if (type === 'leaf.succeeded' || type === 'leaf.failed') open.delete(target);
+  }
+  return Array.from(open);
+}

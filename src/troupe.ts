@@ -23,7 +23,7 @@ import {
 import { ownerId, runId, type OwnerId, type RunId } from './protocol/ids.ts';
 import type { AnyTool, Module, PlanSpec } from './protocol/spec.ts';
 import { errorOf, RunHandle, type CallInDoubt, type HandlePorts, type Receipt } from './run.ts';
-import { summarise, type RunStatus, type Summary } from './summary.ts';
+import { outcomesUnknown, summarise, type RunStatus, type Summary } from './summary.ts';
 
 export interface TroupeOptions {
   /** `embedded()` by default: all in memory. */
@@ -41,6 +41,15 @@ export interface TroupeOptions {
   clock?: Clock;
 }
 
+/** What `troupe.config.ts` exports by default, for the command line. */
+export interface TroupeConfig {
+  backend: BackendFactory;
+  definitions?: readonly AnyDefinition[];
+  tools?: readonly (AnyTool | Module)[];
+  /** On whose behalf plans in words are run: what they may call. */
+  module?: Module;
+}
+
 export interface StartOptions {
   /** An id; made up by default. Starting an id that exists attaches to it. */
   id?: string;
@@ -52,11 +61,14 @@ export interface StartOptions {
 export interface RunInfo {
   run: RunId;
   definition: string;
-  status: RunStatus;
+  status: RunStatus | 'unreadable';
+  /** In ms since the epoch. */
   createdAt: number;
   endedAt: number | undefined;
   /** False when the process that owned it is gone: `recover` takes it. */
   owned: boolean;
+  /** Why it is unreadable. */
+  error?: unknown;
 }
 
 export interface Recovery {
@@ -211,10 +223,10 @@ export class Troupe {
     const live = this.#live.get(run);
     await live?.release();
     const stopped = live === undefined || live.end !== undefined ? [] : live.states();
-    const inDoubt = live === undefined || live.end !== undefined ? [] : live.irreversible();
     const end = await fence(run, reason, this.#ports());
     if (end.type === 'run.killed' && live !== undefined && live.end === undefined) live.killed(end);
     await this.#forget(run);
+    const inDoubt = end.type === 'run.killed' ? await outcomesUnknown(this.#entries(run, 1)) : [];
     return {
       run,
       reason: end.type === 'run.killed' ? end.event.reason : reason,
@@ -238,17 +250,14 @@ export class Troupe {
     return { run, entries: summary.entries, status, summary, inDoubt: folded.inDoubt(), actors, equal: true };
   }
 
-  /** Every run of this store. */
+  /** Every run of this store, oldest first; one that cannot be read is listed with its error. */
   async runs(filter: { status?: RunStatus } = {}): Promise<RunInfo[]> {
     this.#mustBeOpen();
     const owners = new Map((await this.#openRuns()).map(({ run, owner }) => [run, owner]));
     const infos: RunInfo[] = [];
     for await (const run of this.#backend.journal.list()) {
-      const { definition, status, createdAt, endedAt } = await this.#summary(run);
-      const owner = endedAt === undefined ? owners.get(run) : undefined;
-      const owned = owner !== undefined && (await this.#backend.alive(owner));
-      if (filter.status === undefined || filter.status === status)
-        infos.push({ run, definition, status, createdAt, endedAt, owned });
+      const info = await this.#infoOf(run, owners.get(run));
+      if (filter.status === undefined || filter.status === info.status) infos.push(info);
     }
     return infos.sort((a, b) => a.createdAt - b.createdAt);
   }
@@ -382,6 +391,16 @@ export class Troupe {
     const summary = await summarise(this.#entries(run, 1));
     if (summary.entries === 0) throw new NotFoundError(`There is no run ${run}.`, { run });
     return summary;
+  }
+
+  async #infoOf(run: RunId, owner: OwnerId | undefined): Promise<RunInfo> {
+    try {
+      const { definition, status, createdAt, endedAt } = await this.#summary(run);
+      const owned = endedAt === undefined && owner !== undefined && (await this.#backend.alive(owner));
+      return { run, definition, status, createdAt, endedAt, owned };
+    } catch (error) {
+      return { run, definition: '', status: 'unreadable', createdAt: 0, endedAt: undefined, owned: false, error };
+    }
   }
 
   #killOn(signal: AbortSignal | undefined, id: RunId): void {

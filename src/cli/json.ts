@@ -25,7 +25,7 @@ export function errorData(error: unknown): { code: string; message: string; cont
 }
 
 /** @throws ValidationError naming the option */
-export function parseJson(text: string, option: string): unknown {
+function parseJson(text: string, option: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {

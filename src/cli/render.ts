@@ -37,7 +37,7 @@ export function duration(ms: number): string {
   return parts.slice(0, 2).join(' ');
 }
 
-export const short = (value: unknown, limit = 100): string => {
+const short = (value: unknown, limit = 100): string => {
   const text = harmless(toJson(value));
   return text.length > limit ? `${text.slice(0, limit - 1)}…` : text;
 };
@@ -54,11 +54,9 @@ export const entryRow = ({ seq, at, type, target, event, cause }: Entry): string
 
 /** What a tool's call, or a leaf of a machine, is called for people. */
 export function label(key: string, definition: string): string {
-  const [, path = '', ordinal] = /^(?:body\/)?(.*?)(?:(?:^|\/)attempt(?::(\d+))?)?$/.exec(key) ?? [];
+  const [, path = '', ordinal] = /^(.*?)(?:(?:^|\/)attempt(?::(\d+))?)?$/.exec(key.replace(/^body(?:\/|$)/, '')) ?? [];
   const name = path.replaceAll(/%(25|2f|3a|40)/g, (escaped) => decodeURIComponent(escaped));
-  return harmless(
-    `${name === '' || name === 'body' ? definition : name}${ordinal === undefined ? '' : ` (attempt ${ordinal})`}`,
-  );
+  return harmless(`${name === '' ? definition : name}${ordinal === undefined ? '' : ` (attempt ${ordinal})`}`);
 }
 
 const STYLES: Record<Summary['status'], Style> = {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 /** What a field may hold, in JSON Schema's words (`integer` read as `number`); empty: anything. */
 export type Types = readonly string[];
-export interface Field {
+interface Field {
   types: Types;
   required: boolean;
 }
@@ -33,7 +33,7 @@ export function shapeOf(schema: z.ZodType, io: 'input' | 'output'): Shape {
 export const fits = (given: Types, taken: Types): boolean =>
   given.length === 0 || taken.length === 0 || given.some((type) => taken.includes(type));
 
-export const isOnly = (types: Types, type: string): boolean => types.length === 1 && types[0] === type;
+const isOnly = (types: Types, type: string): boolean => types.length === 1 && types[0] === type;
 
 export const shown = (types: Types): string => types.join(' or ') || 'anything';
 

@@ -1,7 +1,7 @@
 import type { Context, PlanError } from '../protocol/errors.ts';
 
 /** Where something stands in a text, counted from 1 in UTF-16 units, as editors do. */
-export interface Place {
+interface Place {
   line: number;
   column: number;
 }

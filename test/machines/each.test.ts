@@ -16,7 +16,9 @@ class Fan {
 
   constructor(items: readonly unknown[], concurrency = 4) {
     const call = fromPromise(() => Promise.resolve());
-    this.machine = eachMachine({ id: 'send', tool: 'mail.send', concurrency }).provide({ actors: { 'mail.send': call } });
+    this.machine = eachMachine({ id: 'send', tool: 'mail.send', concurrency }).provide({
+      actors: { 'mail.send': call },
+    });
     const [state, actions] = initialTransition(this.machine, items);
     this.state = state;
     this.#note(actions);
@@ -69,7 +71,10 @@ test('an empty list is done with an empty list', () => {
 
 test('each item is a call, at most so many at once, in their order', () => {
   const fan = new Fan(['a', 'b', 'c', 'd', 'e'], 2);
-  expect([fan.open, fan.begun]).toEqual([[0, 1], ['a', 'b']]);
+  expect([fan.open, fan.begun]).toEqual([
+    [0, 1],
+    ['a', 'b'],
+  ]);
   expect(fan.succeed(1).open).toEqual([0, 2]);
   expect(fan.succeed(0).succeed(2).open).toEqual([3, 4]);
   expect(fan.state.status).toBe('active');
@@ -77,7 +82,9 @@ test('each item is a call, at most so many at once, in their order', () => {
 });
 
 test('outputs stand in the order of the items, whatever order they came in', () => {
-  const order = fc.integer({ min: 0, max: 30 }).chain((n) => fc.shuffledSubarray([...Array(n).keys()], { minLength: n }));
+  const order = fc
+    .integer({ min: 0, max: 30 })
+    .chain((n) => fc.shuffledSubarray([...Array(n).keys()], { minLength: n }));
   fc.assert(
     fc.property(order, fc.integer({ min: 1, max: 6 }), (places, concurrency) => {
       const fan = new Fan(places, concurrency);
@@ -101,7 +108,9 @@ describe('a failure', () => {
   });
 
   test('the first one is told', () => {
-    expect(new Fan(['a', 'b'], 2).fail(1, 'first').fail(0, 'second').exit).toMatchObject({ error: { message: 'first' } });
+    expect(new Fan(['a', 'b'], 2).fail(1, 'first').fail(0, 'second').exit).toMatchObject({
+      error: { message: 'first' },
+    });
     expect(new Fan(['a', 'b'], 2).throw(1, new Error('first')).throw(0, 'second').exit).toMatchObject({
       status: 'failed',
       error: { message: 'first' },

@@ -40,8 +40,10 @@ const handles = (node: Node, event: string): boolean =>
 /** Where a state may lead, guards aside: transitions of its own and of those around it, `always` and `done` included. */
 const targetsOf = (node: Node): Node[] =>
   lineOf(node).flatMap(({ transitions, always }) =>
-    [...[...(transitions as Map<string, { target?: Node[] }[]>).values()].flat(), ...((always ?? []) as { target?: Node[] }[])]
-      .flatMap(({ target }) => target ?? []),
+    [
+      ...[...(transitions as unknown as Map<string, { target?: Node[] }[]>).values()].flat(),
+      ...((always ?? []) as unknown as { target?: Node[] }[]),
+    ].flatMap(({ target }) => target ?? []),
   );
 
 function reachesAnEnd(from: Node): boolean {

@@ -3,7 +3,10 @@ import { fromPromise, initialTransition, transition, type SnapshotFrom } from 'x
 import { moduleMachine, type ModuleEvent } from '../../machines/module.ts';
 
 const machine = moduleMachine.provide({
-  actors: { connect: fromPromise(() => Promise.resolve()), disconnect: fromPromise(() => Promise.resolve()) },
+  actors: {
+    connect: fromPromise<unknown>(() => Promise.resolve()),
+    disconnect: fromPromise<unknown>(() => Promise.resolve()),
+  },
 });
 type State = SnapshotFrom<typeof machine>;
 type Said = ModuleEvent | { type: string; error?: unknown };
@@ -12,7 +15,11 @@ const wanted: string[] = [];
 const step = (state: State, ...events: readonly (Said | ModuleEvent['type'])[]): State => {
   let next = state;
   for (const event of events) {
-    const [now, actions] = transition(machine, next, (typeof event === 'string' ? { type: event } : event) as ModuleEvent);
+    const [now, actions] = transition(
+      machine,
+      next,
+      (typeof event === 'string' ? { type: event } : event) as ModuleEvent,
+    );
     for (const { type, params } of actions as readonly { type: string; params: unknown }[])
       if (type === 'xstate.spawnChild') wanted.push((params as { src: string }).src);
     next = now;

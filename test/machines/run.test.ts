@@ -78,7 +78,10 @@ describe('a kill', () => {
   });
 
   test('nothing is killed that nobody asked for', () => {
-    expect([step(active(), { type: 'troupe.killed' }).value, step(created(), done(1)).value]).toEqual(['active', 'created']);
+    expect([step(active(), { type: 'troupe.killed' }).value, step(created(), done(1)).value]).toEqual([
+      'active',
+      'created',
+    ]);
   });
 });
 

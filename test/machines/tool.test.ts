@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createActor, fromPromise, initialTransition, transition, type ExecutableActionsFrom, type SnapshotFrom } from 'xstate';
+import {
+  createActor,
+  fromPromise,
+  initialTransition,
+  transition,
+  type ExecutableActionsFrom,
+  type SnapshotFrom,
+} from 'xstate';
 import { z } from 'zod';
 import { toolMachine, type AttemptInput, type ToolEvent } from '../../machines/tool.ts';
 import type { Effect } from '../../src/protocol/entry.ts';
@@ -82,7 +89,12 @@ class Call {
   }
 }
 
-const coded = (code: string, extra: Partial<Failure> = {}): Failure => ({ name: 'E', message: 'broke', code, ...extra });
+const coded = (code: string, extra: Partial<Failure> = {}): Failure => ({
+  name: 'E',
+  message: 'broke',
+  code,
+  ...extra,
+});
 const ADMITTING = { attempting: 'admitting' };
 const EXECUTING = { attempting: 'executing' };
 
@@ -236,11 +248,14 @@ describe('doubt', () => {
 });
 
 describe('an owner that is gone', () => {
-  test.each(['read', 'idempotent'] as const)('a %s attempt begins again: the same one, with a new deadline', (effect) => {
-    const call = new Call({ effect }).admit().send({ type: 'troupe.interrupted' });
-    expect([call.at, call.begun.length, call.aborted]).toEqual([ADMITTING, 1, 0]);
-    expect([call.admit().at, call.waits]).toEqual([EXECUTING, [1_000, 1_000]]);
-  });
+  test.each(['read', 'idempotent'] as const)(
+    'a %s attempt begins again: the same one, with a new deadline',
+    (effect) => {
+      const call = new Call({ effect }).admit().send({ type: 'troupe.interrupted' });
+      expect([call.at, call.begun.length, call.aborted]).toEqual([ADMITTING, 1, 0]);
+      expect([call.admit().at, call.waits]).toEqual([EXECUTING, [1_000, 1_000]]);
+    },
+  );
 
   test('what had not begun is not interrupted', () => {
     expect(new Call({ effect: 'irreversible' }).send({ type: 'troupe.interrupted' }).at).toEqual(ADMITTING);

@@ -13,8 +13,15 @@ const LENGTH = 6;
 
 const entry = (seq: number, changed: object = {}): Entry =>
   ({
-    ...{ v: 1, run: RUN, seq, epoch: 1, at: 1_000 + seq, type: 'message.received', target: 'body' },
-    ...{ event: { event: { type: `SAY_${seq}` } }, cause: null },
+    v: 1,
+    run: RUN,
+    seq,
+    epoch: 1,
+    at: 1_000 + seq,
+    type: 'message.received',
+    target: 'body',
+    event: { event: { type: `SAY_${seq}` } },
+    cause: null,
     ...changed,
   }) as Entry;
 
@@ -106,12 +113,17 @@ describe('reported by run and seq', () => {
 
   test('a missing entry whose followers were renumbered', async () => {
     const items = stored().toSpliced(2, 1);
-    await mustReport(items.map((item, index) => ({ ...item, seq: index + 1 })), 3, /altered/);
+    await mustReport(
+      items.map((item, index) => ({ ...item, seq: index + 1 })),
+      3,
+      /altered/,
+    );
   });
 
   test('a repeated entry', async () => {
     const items = stored();
-    for (let at = 0; at < LENGTH; at += 1) await mustReport(items.toSpliced(at, 0, items[at] as Stored), at + 2, /repeated/);
+    for (let at = 0; at < LENGTH; at += 1)
+      await mustReport(items.toSpliced(at, 0, items[at] as Stored), at + 2, /repeated/);
   });
 
   test('two entries in each other’s place, renumbered or not', async () => {

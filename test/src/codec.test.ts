@@ -7,15 +7,20 @@ import { ValidationError } from '../../src/protocol/errors.ts';
 const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.constantFrom('\ud800', 'a\udc00b', 'constructor'));
 const bytes = fc.uint8Array({ maxLength: 40 });
 const leaf = fc.oneof(
-  ...[text, fc.double(), fc.integer(), fc.maxSafeInteger(), fc.boolean()],
+  text,
+  fc.double(),
+  fc.integer(),
+  fc.maxSafeInteger(),
+  fc.boolean(),
   fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
   fc.constantFrom(null, undefined, NaN, -0, Infinity, 2 ** 32, -(2 ** 31) - 1, 2n ** 53n, -1n),
   fc.date({ noInvalidDate: false, min: new Date(-8.64e15), max: new Date(8.64e15) }),
-  ...[bytes, bytes.map((all) => Buffer.from(all))],
+  bytes,
+  bytes.map((all) => Buffer.from(all)),
 );
-const errorOf = (message: fc.Arbitrary<string>, inner: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
+const errorOf = (word: fc.Arbitrary<string>, inner: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
   fc
-    .record({ message, code: fc.oneof(fc.constant('X'), fc.constant(404), leaf), data: inner, cause: inner })
+    .record({ message: word, code: fc.oneof(word, fc.constant(404)), data: inner, cause: inner })
     .map(({ message: what, code, data, cause }) => Object.assign(new TypeError(what, { cause }), { code, data }));
 const anyData = (message: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
   fc.letrec((tie) => ({
@@ -23,11 +28,23 @@ const anyData = (message: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
       { maxDepth: 4, withCrossShrink: true },
       leaf,
       fc.array(tie('data'), { maxLength: 4 }),
-      fc.array(tie('data'), { maxLength: 4 }).map((items) => Object.assign(Array.from({ length: 1 }).concat(items), { length: items.length + 3 })),
-      fc.dictionary(text.filter((key) => key !== '__proto__'), tie('data'), { maxKeys: 4 }),
+      fc
+        .array(tie('data'), { maxLength: 4 })
+        .map((items) => Object.assign(Array.from({ length: 1 }).concat(items), { length: items.length + 3 })),
+      fc.dictionary(
+        text.filter((key) => key !== '__proto__'),
+        tie('data'),
+        { maxKeys: 4 },
+      ),
       errorOf(message, tie('data')),
     ),
   })).data;
+
+const revoked = (): object => {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy;
+};
 
 const same = (value: unknown): void => {
   const data = toData(value);
@@ -46,8 +63,15 @@ describe('C1: what a live run is given is what a replay will be given', () => {
 
   test('whatever fast-check thinks of, or it is refused', () => {
     const anything = fc.anything({
-      ...{ withBigInt: true, withDate: true, withMap: true, withSet: true, withNullPrototype: true },
-      ...{ withSparseArray: true, withTypedArray: true, withBoxedValues: true, withObjectString: true },
+      withBigInt: true,
+      withDate: true,
+      withMap: true,
+      withSet: true,
+      withNullPrototype: true,
+      withSparseArray: true,
+      withTypedArray: true,
+      withBoxedValues: true,
+      withObjectString: true,
     });
     fc.assert(
       fc.property(anything, (value) => {
@@ -64,11 +88,18 @@ describe('C1: what a live run is given is what a replay will be given', () => {
 
   test('data is what it was, and made to data again is the same', () => {
     const date = new Date('2026-01-01T00:00:00.123Z');
-    expect(toData({ date, at: [1, , 3], n: -0, u: undefined })).toStrictEqual({
-      ...{ date, at: [1, undefined, 3], n: 0, u: undefined },
+    const hole: number[] = [1];
+    hole[2] = 3;
+    expect(toData({ date, at: hole, n: -0, u: undefined })).toStrictEqual({
+      date,
+      at: [1, undefined, 3],
+      n: 0,
+      u: undefined,
     });
     expect(toData('a\ud800b')).toBe('a\ufffdb');
-    fc.assert(fc.property(anyData(fc.string()), (value) => assert.deepStrictEqual(toData(toData(value)), toData(value))));
+    fc.assert(
+      fc.property(anyData(fc.string()), (value) => assert.deepStrictEqual(toData(toData(value)), toData(value))),
+    );
   });
 
   test('a class instance is its own fields, and an object with no prototype one like any other', () => {
@@ -153,15 +184,18 @@ describe('C2: what cannot be kept is refused, by path', () => {
   });
 
   // Bug: what a getter or a Proxy throws comes out as it is, with no path; the caller of a door is told to get a ValidationError.
-  test.fails.each<[string, object]>([
-    ['getter', { a: Object.defineProperty({}, 'b', { enumerable: true, get: () => assert.fail('mine') }) }],
-    ['proxy', { a: { b: Proxy.revocable({}, {}) } }],
-  ])('a %s that throws', (_, value) => {
-    const target = value as { a: { b?: { revoke?: () => void; proxy?: object } } };
-    if (Object.getOwnPropertyDescriptor(target.a, 'b')?.get === undefined) {
-      target.a.b?.revoke?.();
-      Object.assign(target.a, { b: target.a.b?.proxy });
-    }
+  test.fails.each<[string, () => unknown]>([
+    [
+      'getter',
+      () => ({
+        get b(): never {
+          return assert.fail('mine');
+        },
+      }),
+    ],
+    ['proxy', revoked],
+  ])('a %s that throws', (_, make) => {
+    const value = { a: make() };
     expect(() => toData(value)).toThrow(ValidationError);
   });
 
@@ -185,7 +219,10 @@ describe('what was thrown', () => {
 
   test('one of ours keeps its context as data', () => {
     expect(asFailure(new ValidationError('m', { path: 'a' }))).toStrictEqual({
-      ...{ name: 'ValidationError', message: 'm', code: 'VALIDATION', data: { path: 'a' } },
+      name: 'ValidationError',
+      message: 'm',
+      code: 'VALIDATION',
+      data: { path: 'a' },
     });
   });
 
@@ -209,7 +246,14 @@ describe('what was thrown', () => {
 
   const trap = (): never => assert.fail('trap');
   test.each<[string, unknown]>([
-    ['getter', { get message() { return trap(); } }],
+    [
+      'getter',
+      {
+        get message() {
+          return trap();
+        },
+      },
+    ],
     ['error with a getter', Object.defineProperty(new Error('m'), 'data', { get: trap })],
     ['name that is no text', Object.assign(new Error('m'), { name: Object.create(null) as object })],
     ['proxy', new Proxy({}, { get: trap, ownKeys: trap, getPrototypeOf: trap, getOwnPropertyDescriptor: trap })],
@@ -226,6 +270,8 @@ describe('what was thrown', () => {
 
   test('whatever it is, there is a failure that can be kept', () => {
     const anything = fc.anything({ withNullPrototype: true, withMap: true, withBigInt: true, withTypedArray: true });
-    fc.assert(fc.property(fc.oneof(anything, anyData(fc.string())), (value) => (same(thrown(value)), same(asFailure(value)))));
+    fc.assert(
+      fc.property(fc.oneof(anything, anyData(fc.string())), (value) => (same(thrown(value)), same(asFailure(value)))),
+    );
   });
 });

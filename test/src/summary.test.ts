@@ -4,17 +4,30 @@ import type { Entry, EntryEvents, EntryType } from '../../src/protocol/entry.ts'
 import { summarise, summaryStore, type Summary } from '../../src/summary.ts';
 
 const CREATED: EntryEvents['run.created'] = {
-  ...{ definition: 'checkout', version: '2', chart: 'c', input: { sku: 'A1' }, owner: 'o' },
-  ...{ budget: null, spec: null },
+  definition: 'checkout',
+  version: '2',
+  chart: 'c',
+  input: { sku: 'A1' },
+  owner: 'o',
+  budget: null,
+  spec: null,
 };
 
 /** A journal of what happened, one second apart. */
-const journal = (...happened: readonly { [T in EntryType]: [type: T, event: EntryEvents[T]] }[EntryType][]): Entry[] =>
+type Happened = { [T in EntryType]: readonly [type: T, event: EntryEvents[T]] }[EntryType];
+const journal = (...happened: readonly Happened[]): Entry[] =>
   happened.map(
     ([type, event], index) =>
       ({
-        ...{ v: 1, run: 'order-42', seq: index + 1, epoch: 1, at: 10_000 + index * 1_000, type, target: 't' },
-        ...{ event, cause: null },
+        v: 1,
+        run: 'order-42',
+        seq: index + 1,
+        epoch: 1,
+        at: 10_000 + index * 1_000,
+        type,
+        target: 't',
+        event,
+        cause: null,
       }) as Entry,
   );
 const begun = (attempt: number): ['leaf.started', EntryEvents['leaf.started']] => [
@@ -29,32 +42,54 @@ test('of nothing, nothing', async () => {
 
 test('a run that was created and not started', async () => {
   expect(await summarise(journal(['run.created', CREATED]))).toMatchObject({
-    ...{ run: 'order-42', definition: 'checkout', status: 'created', entries: 1 },
-    ...{ createdAt: 10_000, startedAt: undefined, durationMs: undefined },
+    run: 'order-42',
+    definition: 'checkout',
+    status: 'created',
+    entries: 1,
+    createdAt: 10_000,
+    startedAt: undefined,
+    durationMs: undefined,
   });
 });
 
 describe('a run that has ended', () => {
-  const ended = (...end: Parameters<typeof journal>): Promise<Summary> =>
+  const ended = (...end: readonly Happened[]): Promise<Summary> =>
     summarise(journal(['run.created', CREATED], ['run.started', null], ...end));
 
   test('with an output', async () => {
     expect(await ended(['timer.fired', null], ['run.completed', { output: { paid: true } }])).toEqual({
-      ...{ run: 'order-42', definition: 'checkout', status: 'completed', steps: 0, failures: 0, entries: 4 },
-      ...{ createdAt: 10_000, startedAt: 11_000, endedAt: 13_000, durationMs: 2_000 },
-      ...{ reason: undefined, error: undefined, output: { paid: true } },
+      run: 'order-42',
+      definition: 'checkout',
+      status: 'completed',
+      steps: 0,
+      failures: 0,
+      entries: 4,
+      createdAt: 10_000,
+      startedAt: 11_000,
+      endedAt: 13_000,
+      durationMs: 2_000,
+      reason: undefined,
+      error: undefined,
+      output: { paid: true },
     });
   });
 
   test('with an error', async () => {
     expect(await ended(['run.failed', { error }])).toMatchObject({
-      ...{ status: 'failed', reason: 'no route', error, output: undefined, durationMs: 1_000 },
+      status: 'failed',
+      reason: 'no route',
+      error,
+      output: undefined,
+      durationMs: 1_000,
     });
   });
 
   test('by a kill', async () => {
     expect(await ended(['run.killed', { reason: 'wrong customer' }])).toMatchObject({
-      ...{ status: 'killed', reason: 'wrong customer', error: undefined, endedAt: 12_000 },
+      status: 'killed',
+      reason: 'wrong customer',
+      error: undefined,
+      endedAt: 12_000,
     });
   });
 
@@ -84,7 +119,7 @@ describe('counting', () => {
   });
 
   test('every entry counts, whatever it is', async () => {
-    const some = fc.constantFrom<Parameters<typeof journal>[number]>(
+    const some = fc.constantFrom<Happened>(
       begun(1),
       ['leaf.emitted', { event: 1 }],
       ['leaf.abandoned', null],

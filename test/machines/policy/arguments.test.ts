@@ -13,7 +13,9 @@ test('a function is given the scope and nothing else', () => {
 });
 
 test('a list gives its items', () => {
-  expect(argumentsOf(step({ form: 'list', each: ({ contacts }) => contacts as unknown[] }), scope)).toEqual(scope.contacts);
+  expect(argumentsOf(step({ form: 'list', each: ({ contacts }) => contacts as unknown[] }), scope)).toEqual(
+    scope.contacts,
+  );
 });
 
 test('fields come from values, whole outputs and fields of outputs', () => {

@@ -78,7 +78,8 @@ describe('retry-after', () => {
   test('counts for rate limits only, and is looked for in any data', () => {
     const at = { attempt: 1, attempts: 3, effect: 'read' } as const;
     expect(judge({ ...coded('NETWORK'), data: { retryAfterMs: 9 } }, at)).toEqual(retry(500));
-    for (const data of [null, 'soon', 5, [], {}]) expect(judge({ ...coded('RATE_LIMIT'), data }, at)).toEqual(retry(1_000));
+    for (const data of [null, 'soon', 5, [], {}])
+      expect(judge({ ...coded('RATE_LIMIT'), data }, at)).toEqual(retry(1_000));
   });
 
   test('does not buy another attempt', () => {
@@ -123,7 +124,9 @@ describe('for any failure', () => {
   test('a wait is a finite time that never goes down from attempt to attempt', () => {
     fc.assert(
       fc.property(anyFailure, anyAttempt, (failure, { attempt }) => {
-        const waits = [attempt, attempt + 1].map((now) => judge(failure, { attempt: now, attempts: 100, effect: 'read' }));
+        const waits = [attempt, attempt + 1].map((now) =>
+          judge(failure, { attempt: now, attempts: 100, effect: 'read' }),
+        );
         const [first, second] = waits.map((verdict) => (verdict.do === 'retry' ? verdict.delayMs : 0));
         assert(Number.isFinite(first) && first !== undefined && first >= 0 && (second ?? 0) >= first);
       }),
@@ -132,10 +135,13 @@ describe('for any failure', () => {
 
   // Bug: KINDS and NAMES are plain objects, so a code or name of Object.prototype is found there as a function, no case
   // of the switch takes it, and `judge` gives undefined, on which the tool machine throws.
-  test.fails.each(['constructor', 'toString', '__proto__', 'hasOwnProperty'])('a code or name %s is no kind', (word) => {
-    const at = { attempt: 1, attempts: 3, effect: 'read' } as const;
-    expect([judge(coded(word), at), judge(named(word), at)]).toEqual([retry(500), retry(500)]);
-  });
+  test.fails.each(['constructor', 'toString', '__proto__', 'hasOwnProperty'])(
+    'a code or name %s is no kind',
+    (word) => {
+      const at = { attempt: 1, attempts: 3, effect: 'read' } as const;
+      expect([judge(coded(word), at), judge(named(word), at)]).toEqual([retry(500), retry(500)]);
+    },
+  );
 
   // Bug: undici and fetch say a lost connection in codes that the table lacks, so the irreversible call *fails* although
   // it may have happened; DESIGN 5: an irreversible attempt that loses its connection goes to doubt.

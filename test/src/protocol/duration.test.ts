@@ -21,7 +21,24 @@ test.each<[Duration, number]>([
 });
 
 describe('refused', () => {
-  const strange = ['', '10', 's', ' 10s', '10s ', '10 s', '-1s', '+1s', '1e3s', '10S', '1w', '.5s', '1.s', '10s\n', '0x10s', '１s'];
+  const strange = [
+    '',
+    '10',
+    's',
+    ' 10s',
+    '10s ',
+    '10 s',
+    '-1s',
+    '+1s',
+    '1e3s',
+    '10S',
+    '1w',
+    '.5s',
+    '1.s',
+    '10s\n',
+    '0x10s',
+    '１s',
+  ];
   test.each([...strange, -1, NaN, Infinity, -Infinity, null, undefined, true, {}, [10], `${'9'.repeat(400)}d`])(
     '%j',
     (duration) => {

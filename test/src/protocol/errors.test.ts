@@ -65,6 +65,11 @@ test('a cause is kept where one is given', () => {
 test('values are an empty object where none are given', () => {
   const made = [new errors.AuthError('m'), new errors.ClosedError('m'), new errors.RateLimitError('m')];
   expect(made.map(({ context }) => context)).toEqual([{}, {}, {}]);
-  const bare = [new errors.ValidationError('m'), new errors.NotFoundError('m'), new errors.NetworkError('m'), new errors.PlanError('m')];
+  const bare = [
+    new errors.ValidationError('m'),
+    new errors.NotFoundError('m'),
+    new errors.NetworkError('m'),
+    new errors.PlanError('m'),
+  ];
   expect([...bare, new TroupeError('CLOSED', 'm')].map(({ context }) => context)).toEqual([{}, {}, {}, {}, {}]);
 });
