@@ -9,9 +9,9 @@ export interface Summary {
   run: string;
   definition: string;
   status: RunStatus;
-  /** Calls begun; one begun again after a crash counts once. */
+  /** Attempts of calls, each once however often a crash made it begin. */
   steps: number;
-  /** Calls that failed, those that were tried again included. */
+  /** Attempts that failed. */
   failures: number;
   entries: number;
   createdAt: number;

@@ -15,6 +15,7 @@ import { ENTRY_VERSION, isEnd, type Budget, type Entry, type EntryOf } from './p
 import {
   ClosedError,
   DefinitionChangedError,
+  InDoubtError,
   InvalidStateTransitionError,
   NotFoundError,
   StaleOwnerError,
@@ -106,6 +107,12 @@ type OutputOf<D> = D extends { execute: (input: never, context: never) => infer 
     ? Output
     : unknown;
 
+/** An input that may be undefined may be left out. */
+type StartArguments<D> =
+  undefined extends InputOf<D>
+    ? [input?: InputOf<D>, options?: StartOptions]
+    : [input: InputOf<D>, options?: StartOptions];
+
 /** What the registry keeps of a run until it has ended, so that it is found when its owner is gone. */
 interface OpenRun {
   run: RunId;
@@ -143,8 +150,7 @@ export class Troupe {
    */
   async start<D extends AnyDefinition>(
     definition: D,
-    input: InputOf<D>,
-    options: StartOptions = {},
+    ...[input, options = {}]: StartArguments<D>
   ): Promise<HandleOf<D>> {
     this.#mustBeOpen();
     this.#define(definition);
@@ -164,35 +170,45 @@ export class Troupe {
       budget,
       spec,
     };
-    // Together, so that they share a commit where the store can. Found without a journal, or with one that has ended, an open run is forgotten.
-    const [run] = await Promise.all([
+    // Together, so that they share a commit where the store can.
+    const [run, opened] = await Promise.all([
       createRun(id, created, body, this.#ports()),
       this.#backend.registry.put(openKey(id), { run: id, owner: this.#backend.owner } satisfies OpenRun, 0),
     ]);
-    if (run === undefined) return (await this.#attachTo(id, name)) as HandleOf<D>;
+    if (run === undefined) {
+      const handle = await this.attach(id, definition);
+      // It had ended, or its creator did not live to register it.
+      if (opened !== undefined) await (handle.can('kill') ? this.#adopt(id) : this.#forget(id));
+      return handle;
+    }
     this.#keep(run);
     this.#killOn(options.signal, id);
     return new RunHandle(id, 'running', this.#handlePorts()) as HandleOf<D>;
   }
 
-  /** Starts a run and waits for its output. @throws RunFailedError, BudgetExceededError, KillSwitchTriggeredError */
-  async execute<D extends AnyDefinition>(
-    definition: D,
-    input: InputOf<D>,
-    options: StartOptions = {},
-  ): Promise<OutputOf<D>> {
-    const run = (await this.start(definition, input, options)) as RunHandle;
+  /**
+   * Starts a run and waits for its output.
+   * @throws RunFailedError, BudgetExceededError, KillSwitchTriggeredError, InDoubtError when only somebody's decision can move it on
+   */
+  async execute<D extends AnyDefinition>(definition: D, ...given: StartArguments<D>): Promise<OutputOf<D>> {
+    const run = (await this.start(definition, ...given)) as RunHandle;
+    if ((await run.settled()) === 'waiting') await mustNotBeInDoubt(run);
     const result = await run.result();
     if (!result.success) throw errorOf(result);
     return result.data as OutputOf<D>;
   }
 
-  /** A run that exists, wherever it lives. @throws NotFoundError */
-  async attach(id: string): Promise<RunHandle> {
+  /** A run that exists, wherever it lives; typed by its definition where one is given. @throws NotFoundError, DefinitionChangedError */
+  async attach<D extends AnyDefinition = AnyDefinition>(id: string, definition?: D): Promise<HandleOf<D>> {
     this.#mustBeOpen();
     const run = runId(id);
-    const { status } = await this.#summary(run);
-    return new RunHandle(run, status, this.#handlePorts());
+    const summary = await this.#summary(run);
+    if (definition !== undefined && summary.definition !== definition.name)
+      throw new DefinitionChangedError(`Run ${run} is of ${summary.definition}, not of ${definition.name}.`, {
+        run,
+        definition: summary.definition,
+      });
+    return new RunHandle(run, summary.status, this.#handlePorts()) as HandleOf<D>;
   }
 
   /** Takes over the unfinished runs that nobody alive owns, or one of them. */
@@ -309,15 +325,6 @@ export class Troupe {
   #toolsOf(name: string): Toolbox {
     const definition = this.#definitions.get(name);
     return definition?.kind === 'plan' ? definition.tools : this.#tools;
-  }
-
-  async #attachTo(id: RunId, definition: string): Promise<RunHandle> {
-    const summary = await this.#summary(id);
-    if (summary.definition === definition) return new RunHandle(id, summary.status, this.#handlePorts());
-    throw new DefinitionChangedError(
-      `Run ${id} exists and is of ${summary.definition}, not of ${definition}; choose another id.`,
-      { run: id, definition: summary.definition },
-    );
   }
 
   /** One at a time for each run: two callers get the same one. */
@@ -489,6 +496,15 @@ const recoveredNext = ({ id, position: { seq, epoch, at } }: Run, owner: OwnerId
   event: { owner },
   cause: null,
 });
+
+async function mustNotBeInDoubt(run: RunHandle): Promise<void> {
+  const calls = (await run.inDoubt()).map(({ call }) => call);
+  if (calls.length === 0) return;
+  throw new InDoubtError(
+    `Run ${run.id} waits for somebody to say what became of ${calls.join(', ')}: run.resolve(call, { output } | { error } | { retry: true }).`,
+    { run: run.id, calls },
+  );
+}
 
 const statusOf = (end: Entry): RunStatus =>
   isEnd(end.type) ? (end.type.slice('run.'.length) as RunStatus) : 'running';

@@ -7,7 +7,7 @@ export const ENTRY_VERSION = 1;
 /** What a call does to the world, and so what may be done when its outcome is not known. */
 export type Effect = 'read' | 'idempotent' | 'irreversible';
 
-/** Hard limits of a run. `steps` counts calls begun (a call begun again after a crash or for a retry of recovery is not counted twice). */
+/** Hard limits of a run. `steps` counts attempts of calls, each once however often a crash makes it begin. */
 export interface Budget {
   steps?: number;
 }

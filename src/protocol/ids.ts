@@ -8,8 +8,9 @@ export type OwnerId = Branded<'OwnerId'>;
 
 const ID = /^[A-Za-z0-9_-]{1,128}$/;
 
-/** The one shape of an id: it becomes a subject token, a key and a file name, so it can hold no `.`, `/`, `*` or space. */
-export const isId = (value: unknown): value is string => typeof value === 'string' && ID.test(value);
+/** The one shape of an id: it becomes a subject token, a key, a file name and a property, so it can hold no `.`, `/`, `*` or space. */
+export const isId = (value: unknown): value is string =>
+  typeof value === 'string' && ID.test(value) && value !== '__proto__';
 
 const show = (value: unknown): string => {
   const text = typeof value === 'string' ? JSON.stringify(value) : String(typeof value);
