@@ -260,7 +260,7 @@ export function emissionOf(
 }
 
 /** Done or failed: what it says now, it says as its last. */
-export const hasEnded = (actor: AnyActorRef): boolean => {
+const hasEnded = (actor: AnyActorRef): boolean => {
   const { status } = inside(actor)._snapshot;
   return status === 'done' || status === 'error';
 };

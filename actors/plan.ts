@@ -1,4 +1,4 @@
-import type { AnyActorLogic } from 'xstate';
+import type { AnyActorLogic, AnyStateMachine } from 'xstate';
 import { eachMachine } from '../machines/each.ts';
 import { planMachine } from '../machines/plan.ts';
 import { fansOut } from '../machines/policy/arguments.ts';
@@ -8,7 +8,7 @@ import type { PlanSpec, StepSpec } from '../src/protocol/spec.ts';
 const CONCURRENCY = 4;
 
 /** A plan's statechart with its tools; `toolOf` gives the machine of a qualified id. */
-export function planActor(spec: PlanSpec, toolOf: (id: string) => AnyActorLogic) {
+export function planActor(spec: PlanSpec, toolOf: (id: string) => AnyActorLogic): AnyStateMachine {
   const logicOf = (step: StepSpec): AnyActorLogic =>
     fansOut(step)
       ? eachMachine({ id: step.name, tool: step.tool, concurrency: CONCURRENCY }).provide({

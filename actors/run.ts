@@ -1,9 +1,9 @@
-import type { AnyActorRef, AnyEventObject, AnyStateMachine } from 'xstate';
+import type { AnyActorRef, AnyEventObject, AnyMachineSnapshot, AnyStateMachine } from 'xstate';
 import type { Journal } from '../src/backend.ts';
 import type { Clock, Deadline, Deadlines } from '../src/clock.ts';
-import { asFailure, encode, thrown, toData } from '../src/codec.ts';
+import { asFailure, encode, toData } from '../src/codec.ts';
 import { isEnd, type Effect, type Entry, type EntryOf } from '../src/protocol/entry.ts';
-import { NotFoundError, ReplayDivergenceError, StaleOwnerError } from '../src/protocol/errors.ts';
+import { NotFoundError, ReplayDivergenceError, StaleOwnerError, ValidationError } from '../src/protocol/errors.ts';
 import type { Exit } from '../src/protocol/exit.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import { NO_SUMMARY, summarised, type Summary } from '../src/summary.ts';
@@ -144,8 +144,17 @@ export class Run {
   async resolve(call: string, decision: { output: unknown } | { error: unknown } | { retry: true }): Promise<Ack> {
     const actor = this.system.actor(call);
     if (actor !== undefined && isInDoubt(actor)) {
-      const error = 'error' in decision ? { error: asFailure(decision.error) } : decision;
-      return this.send(call, { type: 'troupe.resolve', ...error }, null);
+      const decided = 'error' in decision ? { error: asFailure(decision.error) } : decision;
+      const event = { type: 'troupe.resolve', ...decided };
+      if (!(actor.getSnapshot() as AnyMachineSnapshot).can(event))
+        throw new ValidationError(
+          `Run ${this.id}: ${call} does not take this decision; its output must be one the call could have given.`,
+          {
+            run: this.id,
+            call,
+          },
+        );
+      return this.send(call, event, null);
     }
     const leaf = this.#doubtfulLeaves().find(({ key }) => key === call);
     if (leaf === undefined) {
@@ -363,7 +372,12 @@ export class Run {
     if (leaf.over || this.#ending) return;
     leaf.over = true;
     if (leaf.attempts === 0) this.#steps -= 1;
-    this.#say({ type: 'leaf.failed', target: leaf.key, event: { error: thrown(error) }, cause: leaf.cause });
+    this.#say({
+      type: 'leaf.failed',
+      target: leaf.key,
+      event: { error: { ...asFailure(error), notPerformed: true } },
+      cause: leaf.cause,
+    });
   }
 
   #begin(leaf: Leaf, acknowledged?: (ack: Ack) => void, refused?: (error: unknown) => void): void {
@@ -430,7 +444,7 @@ export class Run {
 const OVER = ['completed', 'failed', 'killed'] as const;
 
 /** The state of the run's lifecycle; a root that has thrown has failed. */
-export function statusOf(root: AnyActorRef): 'created' | 'running' | 'killing' | (typeof OVER)[number] {
+function statusOf(root: AnyActorRef): 'created' | 'running' | 'killing' | (typeof OVER)[number] {
   const { status, value } = root.getSnapshot() as { status: string; value: string };
   if (status === 'error') return 'failed';
   if (value === 'active') return 'running';

@@ -23,6 +23,7 @@ async function sqlite(): Promise<number> {
   const insert = db.prepare('INSERT INTO e VALUES (?, ?, ?)');
   return measure(async (index) => {
     for (let seq = 0; seq < STEPS; seq += 1) {
+      await Promise.resolve();
       const row = {
         run: `r${index}`,
         seq,
@@ -31,7 +32,6 @@ async function sqlite(): Promise<number> {
         data: { i: seq, ok: true, note: 'result of a trivial step' },
       };
       insert.run(row.run, seq, JSON.stringify(row));
-      await undefined;
     }
   }, FOR_MS);
 }

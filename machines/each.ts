@@ -1,5 +1,5 @@
 import { assign, enqueueActions, setup, type AnyActorLogic, type DoneActorEvent, type ErrorActorEvent } from 'xstate';
-import { toFailure, type Exit, type Failure } from '../src/protocol/exit.ts';
+import { failure, toFailure, type Exit, type Failure } from '../src/protocol/exit.ts';
 
 export interface Fan {
   items: readonly unknown[];
@@ -8,6 +8,7 @@ export interface Fan {
   active: number;
   outputs: Readonly<Record<number, unknown>>;
   error: Failure | undefined;
+  exit: Exit<unknown[]>;
 }
 
 const CALL = 'call-';
@@ -31,7 +32,14 @@ export function eachMachine({ id, tool, concurrency }: { id: string; tool: strin
     actors: {} as Record<string, AnyActorLogic>,
   }).createMachine({
     id,
-    context: ({ input }) => ({ items: input, next: 0, active: 0, outputs: {}, error: undefined }),
+    context: ({ input }) => ({
+      items: input,
+      next: 0,
+      active: 0,
+      outputs: {},
+      error: undefined,
+      exit: { status: 'killed' },
+    }),
     initial: 'calling',
     on: { 'troupe.kill': '.killed' },
     states: {
@@ -59,7 +67,7 @@ export function eachMachine({ id, tool, concurrency }: { id: string; tool: strin
                 ...(output.status === 'succeeded'
                   ? { outputs: { ...context.outputs, [indexOf(actorId)]: output.output } }
                   : {}),
-                ...(output.status === 'failed' ? { error: context.error ?? output.error } : {}),
+                ...(output.status === 'succeeded' ? {} : { error: context.error ?? failureOf(output) }),
               });
             }),
           },
@@ -71,12 +79,17 @@ export function eachMachine({ id, tool, concurrency }: { id: string; tool: strin
           },
         },
       },
-      ended: { type: 'final' },
+      ended: { type: 'final', entry: assign({ exit: ({ context }) => exitOf(context) }) },
       killed: { type: 'final' },
     },
-    output: ({ context: { items, outputs, error } }): Exit<unknown[]> =>
-      error === undefined
-        ? { status: 'succeeded', output: items.map((_, index) => outputs[index]) }
-        : { status: 'failed', error },
+    output: ({ context }) => context.exit,
   });
 }
+
+const failureOf = (exit: Exclude<Exit, { status: 'succeeded' }>): Failure =>
+  exit.status === 'failed' ? exit.error : failure('KillSwitchTriggeredError', 'KILLED', 'killed');
+
+const exitOf = ({ items, outputs, error }: Fan): Exit<unknown[]> =>
+  error === undefined
+    ? { status: 'succeeded', output: items.map((_, index) => outputs[index]) }
+    : { status: 'failed', error };

@@ -21,6 +21,7 @@ export const moduleMachine = setup({
   guards: {
     room: ({ context }) => context.active < context.concurrency,
     idle: ({ context }) => context.active === 0,
+    busy: ({ context }) => context.active > 0,
   },
   actions: {
     admit: assign(({ context }) => ({ active: context.active + 1 })),
@@ -44,7 +45,7 @@ export const moduleMachine = setup({
       meta: { waitsFor: 'calls' },
       on: {
         'module.admit': { guard: 'room', actions: 'admit' },
-        'module.release': { actions: 'release' },
+        'module.release': { guard: 'busy', actions: 'release' },
         'module.drain': 'draining',
         'troupe.kill': 'stopping',
       },
@@ -52,7 +53,7 @@ export const moduleMachine = setup({
     draining: {
       meta: { waitsFor: 'the calls under way' },
       always: { guard: 'idle', target: 'stopping' },
-      on: { 'module.release': { actions: 'release' }, 'troupe.kill': 'stopping' },
+      on: { 'module.release': { guard: 'busy', actions: 'release' }, 'troupe.kill': 'stopping' },
     },
     stopping: {
       meta: { waitsFor: 'its connection to close' },

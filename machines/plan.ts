@@ -3,11 +3,12 @@ import { failure, toFailure, type Exit, type Failure } from '../src/protocol/exi
 import type { PlanSpec, StepScope, StepSpec } from '../src/protocol/spec.ts';
 import { argumentsOf } from './policy/arguments.ts';
 
-export interface Progress {
+interface Progress {
   input: unknown;
   outputs: Readonly<Record<string, unknown>>;
   active: number;
   error: Failure | undefined;
+  exit: Exit;
 }
 
 const chart = setup({
@@ -25,8 +26,8 @@ const chart = setup({
 export const planMachine = (spec: PlanSpec) =>
   chart.createMachine({
     id: spec.name,
-    context: ({ input }) => ({ input, outputs: {}, active: 0, error: undefined }),
-    initial: 'running',
+    context: ({ input }) => ({ input, outputs: {}, active: 0, error: undefined, exit: { status: 'killed' } }),
+    initial: spec.steps.length === 0 ? 'completed' : 'running',
     on: { 'troupe.kill': '.killed' },
     states: {
       running: {
@@ -36,20 +37,36 @@ export const planMachine = (spec: PlanSpec) =>
         always: { guard: ({ context }) => context.error !== undefined && context.active === 0, target: 'failed' },
         onDone: 'completed',
       },
-      completed: { type: 'final' },
-      failed: { type: 'final' },
+      completed: { type: 'final', entry: assign({ exit: ({ context }) => outputOf(spec, context.outputs) }) },
+      failed: { type: 'final', entry: assign({ exit: ({ context }) => failedWith(context.error) }) },
       killed: { type: 'final' },
     },
-    output: ({ context: { outputs, error } }): Exit =>
-      error === undefined
-        ? { status: 'succeeded', output: spec.output?.(outputs) ?? outputs }
-        : { status: 'failed', error },
+    output: ({ context }) => context.exit,
   });
+
+const failedWith = (error: unknown): Exit => ({ status: 'failed', error: toFailure(error) });
+
+function outputOf({ name, output }: PlanSpec, outputs: StepScope): Exit {
+  try {
+    return { status: 'succeeded', output: output === null ? outputs : output(outputs) };
+  } catch (error) {
+    const cause = toFailure(error);
+    return failedWith({ ...cause, message: `The output of plan ${name}: ${cause.message}` });
+  }
+}
 
 /** A step: it begins when all it needs is there and nothing has failed; what runs when another fails, ends. */
 function region(step: StepSpec) {
   const ready = ({ outputs, error }: Progress): boolean =>
     error === undefined && step.needs.every((need) => Object.hasOwn(outputs, need));
+  const refused = (context: Progress): Failure | undefined => {
+    try {
+      argumentsOf(step, scopeOf(step, context));
+      return undefined;
+    } catch (error) {
+      return inStep(step, error);
+    }
+  };
   const failed = (context: Progress, error: unknown): Partial<Progress> => ({
     active: context.active - 1,
     error: context.error ?? inStep(step, error),
@@ -59,11 +76,18 @@ function region(step: StepSpec) {
     states: {
       waiting: {
         meta: { waitsFor: step.needs.length === 0 ? 'nothing' : `steps ${step.needs.join(', ')}` },
-        always: {
-          guard: ({ context }) => ready(context),
-          target: 'running',
-          actions: assign(({ context }) => ({ active: context.active + 1 })),
-        },
+        always: [
+          {
+            guard: ({ context }) => ready(context) && refused(context) !== undefined,
+            target: 'failed',
+            actions: assign({ error: ({ context }) => refused(context) }),
+          },
+          {
+            guard: ({ context }) => ready(context),
+            target: 'running',
+            actions: assign(({ context }) => ({ active: context.active + 1 })),
+          },
+        ],
       },
       running: {
         meta: { waitsFor: `tool ${step.tool}` },
@@ -102,7 +126,7 @@ function region(step: StepSpec) {
       },
       done: { type: 'final' },
       // Not final: a plan is done when every step is.
-      failed: {},
+      failed: { meta: { waitsFor: 'the steps that still run' } },
     },
   });
 }

@@ -159,9 +159,10 @@ export function toolMachine(policy: ToolPolicy) {
               actions: assign(({ event }) => failed('error' in event ? event.error : undefined)),
             },
             {
+              guard: ({ event }) => 'output' in event && invalidOutput(event.output) === undefined,
               target: 'succeeded',
               actions: assign(({ event }) => ({
-                exit: { status: 'succeeded', output: 'output' in event ? event.output : undefined },
+                exit: succeeded(policy, 'output' in event ? event.output : undefined),
               })),
             },
           ],

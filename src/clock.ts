@@ -84,11 +84,15 @@ export class Deadlines {
   #fire(): void {
     this.#timerDue = Infinity;
     const now = this.#clock.now();
-    for (let next = this.#heap[0]; next !== undefined && next.due <= now; next = this.#heap[0]) {
-      this.remove(next);
-      next.fire();
+    try {
+      for (let next = this.#heap[0]; next !== undefined && next.due <= now; next = this.#heap[0]) {
+        this.remove(next);
+        next.fire();
+      }
+    } finally {
+      // One that throws keeps no other from its turn.
+      this.#arm();
     }
-    this.#arm();
   }
 
   #place(deadline: Deadline, index: number): void {

@@ -50,7 +50,19 @@ function copy(value: unknown, path: string, above: object[], replace?: Replace):
     case 'function':
       return refuse(path, `a ${typeof value}`);
     case 'object':
-      return value === null ? null : copyObject(value, path, above, replace);
+      return value === null ? null : readable(value, path, above, replace);
+  }
+}
+
+/** Getters and proxies may throw what they like. */
+function readable(value: object, path: string, above: object[], replace: Replace | undefined): unknown {
+  const depth = above.length;
+  try {
+    return copyObject(value, path, above, replace);
+  } catch (error) {
+    above.length = depth;
+    if (error instanceof ValidationError) throw error;
+    return refuse(path, 'an object that cannot be read');
   }
 }
 
@@ -64,8 +76,12 @@ function copyObject(value: object, path: string, above: object[], replace: Repla
   if (value instanceof Error) return toFailure(value, path, above);
   if (value instanceof Map || value instanceof Set || value instanceof WeakMap || value instanceof WeakSet)
     return refuse(path, `a ${value.constructor.name}`);
+  if (value instanceof Boolean || value instanceof Number || value instanceof String)
+    return copy(value.valueOf(), path, above);
   if (value instanceof Promise || value instanceof RegExp || ArrayBuffer.isView(value) || value instanceof ArrayBuffer)
     return refuse(path, `a ${value.constructor.name}`);
+  if (Object.getOwnPropertySymbols(value).some((key) => Object.prototype.propertyIsEnumerable.call(value, key)))
+    return refuse(path, 'an object with a symbol as a key');
   above.push(value);
   let result: unknown;
   if (Array.isArray(value)) {
@@ -98,9 +114,11 @@ function toFailure(error: ErrorLike, path: string, above: object[]): Failure {
   const cause = kept(error.cause, 'cause');
   above.pop();
   return {
-    name: String(error.name),
-    message: String(error.message),
-    ...(typeof error.code === 'string' || typeof error.code === 'number' ? { code: error.code } : {}),
+    name: String(error.name).toWellFormed(),
+    message: String(error.message).toWellFormed(),
+    ...(typeof error.code === 'string' || typeof error.code === 'number'
+      ? { code: copy(error.code, path, []) as string | number }
+      : {}),
     ...(data === undefined ? {} : { data }),
     ...(cause === undefined ? {} : { cause }),
     ...(error.notPerformed === true ? { notPerformed: true } : {}),

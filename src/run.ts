@@ -49,7 +49,7 @@ export type Result<Output> =
   | { success: false; error: Failure; data?: never; metadata: Summary };
 
 /** A run that lives in this process, as far as a handle needs it. */
-export interface LiveRun {
+interface LiveRun {
   readonly status: string;
   readonly summary: Summary;
   readonly bodyActor: AnyActorRef | undefined;

@@ -6,7 +6,6 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createTroupe, embedded, plan, TroupeError, type RunHandle, type Troupe } from 'troupe';
 import { complaints } from './arrived.ts';
-import { whenInDoubt } from './doubt.ts';
 import { Progress } from './progress.ts';
 import { startSmtp, type SmtpServer } from './smtp.ts';
 import { contactsModule, mailModule, textModule } from './tools.ts';
@@ -46,21 +45,22 @@ async function job(dir: string, smtp: SmtpServer | undefined): Promise<void> {
   const troupe = await createTroupe({ backend: embedded({ dir }), tools, recover: false });
   try {
     const run = await troupe.start(hello, {});
-    whenInDoubt(run, (calls) => {
-      for (const { call, input } of calls) console.warn(`in doubt: ${call} ${JSON.stringify(input)}`);
-      console.warn(`Nobody knows whether these happened. Find out, then: troupe resolve ${run.id} <call> …`);
-      process.exitCode = WAITS_FOR_A_PERSON;
-      void troupe.close();
-    });
     const progress = new Progress(hello, text, stdout);
-    for await (const entry of run.entries()) progress.entry(entry);
-    if (process.exitCode === WAITS_FOR_A_PERSON) return;
+    run.on('*', (entry) => progress.entry(entry));
+    if ((await run.settled()) === 'waiting') return await waitForPerson(run);
     await summarise(run);
     if (smtp !== undefined) report(contacts, smtp);
     await replay(troupe, run.id, smtp);
   } finally {
     await troupe.close();
   }
+}
+
+/** Calls in doubt: somebody must find out whether they happened. */
+async function waitForPerson(run: RunHandle): Promise<void> {
+  for (const { call, input } of await run.inDoubt()) console.warn(`in doubt: ${call} ${JSON.stringify(input)}`);
+  console.warn(`Nobody knows whether these happened. Find out, then: troupe resolve ${run.id} <call> …`);
+  process.exitCode = WAITS_FOR_A_PERSON;
 }
 
 async function summarise(run: RunHandle): Promise<void> {

@@ -30,6 +30,17 @@ const KINDS: Readonly<Record<string, Kind>> = {
   EPIPE: 'network',
   ENOTFOUND: 'network',
   EAI_AGAIN: 'network',
+  ECONNABORTED: 'network',
+  EHOSTUNREACH: 'network',
+  EHOSTDOWN: 'network',
+  ENETUNREACH: 'network',
+  ENETDOWN: 'network',
+  UND_ERR_SOCKET: 'network',
+  UND_ERR_CLOSED: 'network',
+  UND_ERR_DESTROYED: 'network',
+  UND_ERR_CONNECT_TIMEOUT: 'network',
+  UND_ERR_HEADERS_TIMEOUT: 'timeout',
+  UND_ERR_BODY_TIMEOUT: 'timeout',
   ABORT_ERR: 'aborted',
 };
 
@@ -39,8 +50,14 @@ const NAMES: Readonly<Record<string, Kind>> = {
   ZodError: 'invalidInput',
 };
 
-export const kindOf = ({ code, name }: Failure): Kind =>
-  (typeof code === 'string' ? KINDS[code] : undefined) ?? NAMES[name] ?? 'other';
+const known = (kinds: Readonly<Record<string, Kind>>, key: unknown): Kind | undefined =>
+  typeof key === 'string' && Object.hasOwn(kinds, key) ? kinds[key] : undefined;
+
+/** By its code, its name, or those of what caused it: a `fetch` that lost its connection says so only there. */
+export const kindOf = ({ code, name, cause }: Failure, depth = 0): Kind =>
+  known(KINDS, code) ??
+  known(NAMES, name) ??
+  (typeof cause === 'object' && cause !== null && depth < 5 ? kindOf(cause as Failure, depth + 1) : 'other');
 
 const FAIL: Verdict = { do: 'fail' };
 const DOUBT: Verdict = { do: 'doubt' };

@@ -19,11 +19,12 @@ export interface DurableDefinition<Machine extends AnyStateMachine = AnyStateMac
 }
 
 // XState's class has these fifteen parameters; the fourth holds the sources that `setup` was given.
-// oxlint-disable-next-line typescript/no-explicit-any
+/* oxlint-disable typescript/no-explicit-any */
 type SourceName<Machine> =
   Machine extends StateMachine<any, any, any, infer Actor, any, any, any, any, any, any, any, any, any, any, any>
     ? Actor['src']
     : string;
+/* oxlint-enable typescript/no-explicit-any */
 
 export interface DurableOptions<Source extends string> {
   /** An id: what its runs are created and recovered by. */

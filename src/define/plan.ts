@@ -15,7 +15,7 @@ import type { Definition } from './durable.ts';
 import { parseSteps } from './parse.ts';
 import { grantsOf, mustBeGranted, toolbox, type Toolbox } from './toolbox.ts';
 
-export interface Reach {
+interface Reach {
   /** Tools and modules its steps are taken from. A typed plan also knows the tools its steps name. */
   tools?: readonly (AnyTool | Module)[];
   /** On whose behalf it runs: it may call this module's tools and what the module allows, nothing else. */

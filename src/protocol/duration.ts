@@ -11,7 +11,7 @@ export function milliseconds(duration: Duration, what: string): number {
   const ms = typeof duration === 'number' ? duration : Number(count) * (UNITS[unit ?? ''] ?? NaN);
   if (Number.isFinite(ms) && ms >= 0) return ms;
   throw new ValidationError(
-    `The ${what} ${JSON.stringify(duration)} is not a duration: use milliseconds or '250ms', '10s', '5m', '1h', '30d'.`,
+    `The ${what} ${typeof duration === 'string' ? JSON.stringify(duration) : String(duration)} is not a duration: use milliseconds or '250ms', '10s', '5m', '1h', '30d'.`,
     {
       what,
       duration,

@@ -18,16 +18,25 @@ export type Exit<Output = unknown> =
 export const failure = (name: string, code: string, message: string, data?: unknown): Failure =>
   data === undefined ? { name, code, message } : { name, code, message, data };
 
+const text = (value: unknown): string => {
+  try {
+    return String(value);
+  } catch {
+    return 'something that cannot be shown';
+  }
+};
+
 /** What was thrown, as a `Failure`, whatever it is. */
 export function toFailure(error: unknown): Failure {
   if (typeof error !== 'object' || error === null || !('message' in error))
-    return failure('Error', 'UNKNOWN', `Thrown: ${String(error)}`, error);
-  const { name, message, code, data, notPerformed } = error as Partial<Failure>;
+    return failure('Error', 'UNKNOWN', `Thrown: ${text(error)}`, error);
+  const { name, message, code, data, cause, notPerformed } = error as Partial<Failure>;
   return {
-    name: String(name ?? 'Error'),
-    message: String(message),
+    name: text(name ?? 'Error'),
+    message: text(message),
     ...(code === undefined ? {} : { code }),
     ...(data === undefined ? {} : { data }),
+    ...(cause === undefined ? {} : { cause }),
     ...(notPerformed === true ? { notPerformed } : {}),
   };
 }

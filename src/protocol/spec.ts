@@ -3,12 +3,12 @@ import type { Effect } from './entry.ts';
 
 /** What users define, as data, schemas and pure functions that machines read. What acts (`execute`) stands beside it. */
 
-export interface RetrySpec {
+interface RetrySpec {
   /** Tries in all, the first included. */
   attempts: number;
 }
 
-export interface ToolSpec<Input, Output> {
+interface ToolSpec<Input, Output> {
   kind: 'tool';
   name: string;
   description: string;
@@ -42,7 +42,7 @@ export interface Tool<Input, Output> extends ToolSpec<Input, Output> {
 export type AnyTool = Tool<any, unknown>;
 
 /** Tools that share a connection, an allowlist and a limit. */
-export interface ModuleSpec {
+interface ModuleSpec {
   kind: 'module';
   name: string;
   tools: readonly AnyTool[];

@@ -157,9 +157,7 @@ describe('its connection', () => {
     expect((await run.result()).success).toBe(true);
   });
 
-  // Bug: the gate's NetworkError carries no proof, so an irreversible call that never began (no intent is on record) is
-  // in doubt and waits for a person, instead of being tried again.
-  test.fails('that cannot be opened leaves nothing in doubt: nothing has begun', async () => {
+  test('that cannot be opened leaves nothing in doubt: nothing has begun', async () => {
     const { troupe, clock } = await troupeWith();
     const mail = new Mail(1, 'irreversible');
     mail.start = () => Promise.reject(new Error('no route'));

@@ -140,13 +140,11 @@ describe('a kill', () => {
     expect([fan.state.value, fan.state.status]).toEqual(['killed', 'done']);
   });
 
-  // Bug: its output looks at `error` alone, so what was killed has *succeeded*, with undefined for what never ran.
-  test.fails('is not a success', () => {
+  test('is not a success', () => {
     expect(new Fan(['a', 'b', 'c'], 2).kill().exit).toEqual({ status: 'killed' });
   });
 
-  // Bug: of a call's exit `killed` nothing is kept: the list succeeds with undefined in its place.
-  test.fails('of one call is a failure of the list', () => {
+  test('of one call is a failure of the list', () => {
     expect(new Fan(['a']).end(0, { status: 'killed' }).exit).toMatchObject({ status: 'failed' });
   });
 });

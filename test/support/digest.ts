@@ -37,7 +37,7 @@ export function digest(system: DurableSystem): Record<string, unknown>[] {
 }
 
 /** A copy of the plain part of a value; whatever has a prototype of its own (Date, Uint8Array, Map) stays itself. */
-export function refsAsKeys(value: unknown): unknown {
+function refsAsKeys(value: unknown): unknown {
   if (value instanceof Actor) return { actor: addressOf(value as AnyActorRef)?.key };
   if (Array.isArray(value)) return value.map(refsAsKeys);
   if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;

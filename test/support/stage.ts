@@ -184,7 +184,7 @@ interface Hands {
 const MAX_STEPS = 200;
 
 /** By rule, otherwise by deciding what is in doubt, otherwise by letting time pass to the next deadline. */
-export async function drive(reference: Reference, stage: Stage, hands: Hands): Promise<void> {
+async function drive(reference: Reference, stage: Stage, hands: Hands): Promise<void> {
   for (let step = 0; step < MAX_STEPS; step += 1) {
     await hands.quiet();
     if (hands.ended()) return;
