@@ -204,10 +204,13 @@ export class Troupe {
     const run = runId(id);
     const summary = await this.#summary(run);
     if (definition !== undefined && summary.definition !== definition.name)
-      throw new DefinitionChangedError(`Run ${run} is of ${summary.definition}, not of ${definition.name}.`, {
-        run,
-        definition: summary.definition,
-      });
+      throw new DefinitionChangedError(
+        `Run ${run} exists and is of ${summary.definition}, not of ${definition.name}; choose another id.`,
+        {
+          run,
+          definition: summary.definition,
+        },
+      );
     return new RunHandle(run, summary.status, this.#handlePorts()) as HandleOf<D>;
   }
 

