@@ -3,12 +3,12 @@ import type { OwnerId, RunId } from './protocol/ids.ts';
 /** What an acknowledged append survives: nothing, a kill -9 of us, a power cut. */
 export type Level = 'memory' | 'process' | 'disk';
 
-/** One entry as stored. `bytes` are opaque and kept verbatim; `hash` is sha256(hash before ‖ bytes). */
+/** One entry as stored, never changed once it is sealed. `bytes` are opaque and kept verbatim; `hash` is sha256(hash before ‖ bytes). */
 export interface Stored {
-  seq: number;
-  epoch: number;
-  bytes: Uint8Array;
-  hash: Uint8Array;
+  readonly seq: number;
+  readonly epoch: number;
+  readonly bytes: Uint8Array;
+  readonly hash: Uint8Array;
 }
 
 export type Appended =

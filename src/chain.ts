@@ -8,12 +8,12 @@ import type { RunId } from './protocol/ids.ts';
 /** Entries to stored bytes and back. Each carries sha256(hash of the one before ‖ its bytes); before the first stand 32 zeros. */
 export const GENESIS: Uint8Array = new Uint8Array(32);
 
-const digest = (before: Uint8Array, bytes: Uint8Array): Uint8Array =>
-  hash('sha256', Buffer.concat([before, bytes]), 'buffer');
+const digest = (framed: Uint8Array): Uint8Array => hash('sha256', framed, 'buffer');
 
 export function seal(entry: Entry, before: Uint8Array): Stored {
-  const bytes = encode(entry);
-  return { seq: entry.seq, epoch: entry.epoch, bytes, hash: digest(before, bytes) };
+  // One buffer for what is hashed and what is stored.
+  const framed = Buffer.concat([before, encode(entry)]);
+  return { seq: entry.seq, epoch: entry.epoch, bytes: framed.subarray(before.length), hash: digest(framed) };
 }
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
@@ -37,7 +37,7 @@ export async function* unseal(
         { run, seq, what },
       );
     if (item.seq !== seq) throw corrupt(item.seq > seq ? 'missing' : 'repeated');
-    if (!sameBytes(digest(before, item.bytes), item.hash))
+    if (!sameBytes(digest(Buffer.concat([before, item.bytes])), item.hash))
       throw corrupt('altered, or does not follow the one before it');
     before = item.hash;
     let entry: unknown;

@@ -11,14 +11,14 @@ export interface At {
   barrier?: boolean;
 }
 
-/** A copy of what is to be appended: the commit comes later, and the caller's buffers may have changed by then. @throws ValidationError */
-export function checkAppend(run: unknown, entries: readonly Stored[], at: At): Stored[] {
+/** @throws ValidationError */
+export function checkAppend(run: unknown, entries: readonly Stored[], at: At): void {
   checkId(run, 'run id');
   checkCount(at.after, 'after', 0);
   checkCount(at.epoch, 'epoch', 0);
   if (entries.length === 0) throw new ValidationError('An append needs at least one entry.', { path: 'entries' });
   let epoch = at.epoch;
-  return entries.map((entry, index) => {
+  for (const [index, entry] of entries.entries()) {
     const path = `entries[${index}]`;
     if (entry.seq !== at.after + 1 + index)
       throw new ValidationError(
@@ -31,16 +31,8 @@ export function checkAppend(run: unknown, entries: readonly Stored[], at: At): S
     epoch = entry.epoch;
     if (!(entry.bytes instanceof Uint8Array) || !(entry.hash instanceof Uint8Array))
       throw new ValidationError(`${path} must have bytes and hash, each a Uint8Array.`, { path });
-    return copyOf(entry);
-  });
+  }
 }
-
-export const copyOf = ({ seq, epoch, bytes, hash }: Stored): Stored => ({
-  seq,
-  epoch,
-  bytes: new Uint8Array(bytes),
-  hash: new Uint8Array(hash),
-});
 
 /** @throws ValidationError */
 export function checkCount(value: unknown, path: string, least: number): asserts value is number {

@@ -45,10 +45,11 @@ export function openFile(dir: string, level: 'process' | 'disk', unique: string)
       throw new StorageError(`${file}: its file system cannot keep a SQLite log (WAL). Use a local directory.`, {
         file,
       });
-    // fullfsync: on macOS a plain fsync does not reach the disk.
+    // fullfsync: on macOS a plain fsync does not reach the disk. autocheckpoint: folding the log in flushes twice; 16 MB of log instead of 4
+    // saves a tenth of a step.
     db.exec(`
       PRAGMA synchronous = ${level === 'disk' ? 'FULL' : 'NORMAL'};
-      PRAGMA fullfsync = ON; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF; PRAGMA busy_timeout = 250`);
+      PRAGMA fullfsync = ON; PRAGMA wal_autocheckpoint = 4000; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF; PRAGMA busy_timeout = 250`);
     // The hash chain sees what is altered or missing between two entries, but not that a run's last entry is lost to the index.
     // 1.5 ms per MB; folding the same runs costs far more.
     const state = db.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check'];

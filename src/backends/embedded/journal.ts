@@ -49,9 +49,9 @@ export function sqliteJournal({ db, file, group, use }: Store): Journal {
   };
 
   return {
-    async append(run, given, { epoch, after, barrier }) {
+    async append(run, entries, { epoch, after, barrier }) {
       use();
-      const entries = checkAppend(run, given, { epoch, after });
+      checkAppend(run, entries, { epoch, after });
       try {
         const { value, level } = await group.submit(() => append(run, entries, epoch, after), barrier);
         return value ? { status: 'appended', level } : { status: 'refused' };

@@ -2,7 +2,7 @@ import type { Backend, BackendFactory, Journal, Registered, Registry, Stored } f
 import { decode } from '../../codec.ts';
 import { ClosedError } from '../../protocol/errors.ts';
 import { checkId, type RunId } from '../../protocol/ids.ts';
-import { checkAppend, checkCount, checkKey, checkPrefix, copyOf, encodeValue } from './check.ts';
+import { checkAppend, checkCount, checkKey, checkPrefix, encodeValue } from './check.ts';
 
 type Ports = Parameters<BackendFactory['open']>[0];
 
@@ -32,13 +32,13 @@ export function openMemory({ owner }: Ports): Backend {
 function memoryJournal(use: () => void): Journal {
   const runs = new Map<RunId, Stored[]>();
   return {
-    async append(run, given, at) {
+    async append(run, entries, at) {
       use();
-      const entries = checkAppend(run, given, at);
+      checkAppend(run, entries, at);
       const known = runs.get(run);
       const last = known?.at(-1);
       if ((last?.seq ?? 0) !== at.after || (last?.epoch ?? 0) > at.epoch) return { status: 'refused' };
-      if (known === undefined) runs.set(run, entries);
+      if (known === undefined) runs.set(run, Array.from(entries));
       else known.push(...entries);
       return { status: 'appended', level: 'memory' };
     },
@@ -51,14 +51,13 @@ function memoryJournal(use: () => void): Journal {
       for (let at = from - 1; at < end; at += 1) {
         use();
         const entry = known[at];
-        if (entry !== undefined) yield copyOf(entry);
+        if (entry !== undefined) yield entry;
       }
     },
     async tail(run) {
       use();
       checkId(run, 'run id');
-      const last = runs.get(run)?.at(-1);
-      return last === undefined ? undefined : copyOf(last);
+      return runs.get(run)?.at(-1);
     },
     async *list() {
       use();
