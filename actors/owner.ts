@@ -1,10 +1,12 @@
 import type { Journal, Stored } from '../src/backend.ts';
 import { GENESIS, seal, unseal } from '../src/chain.ts';
+import type { Clock } from '../src/clock.ts';
 import { decode } from '../src/codec.ts';
 import { ENTRY_VERSION, isEnd, type Entry, type EntryEvents, type EntryOf } from '../src/protocol/entry.ts';
 import { CorruptJournalError, JournalTooLongError, NotFoundError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
-import { Run, type Body, type Ended, type RunPorts } from './run.ts';
+import type { Ended } from './end.ts';
+import { Run, type Body, type RunPorts } from './run.ts';
 
 /**
  * How a run gets an owner, and how it loses it.
@@ -92,17 +94,20 @@ export async function foldRun(
   return run;
 }
 
-/** Makes a folded run live here. False when somebody else was faster. */
+/** What taking a run over appends. */
+export function recoveredNext({ id, position: { seq, epoch, at } }: Run, owner: string, clock: Clock): Entry {
+  return entry(id, { seq: seq + 1, epoch: epoch + 1, at: Math.max(at, clock.now()) }, 'run.recovered', { owner });
+}
+
+/** Makes this owner a folded run's; it is to go live. False when somebody else was faster. */
 export async function takeOver(run: Run, owner: string, ports: RunPorts): Promise<boolean> {
-  const { seq, epoch, hash, at } = run.position;
-  const next = { seq: seq + 1, epoch: epoch + 1, at: Math.max(at, ports.clock.now()) };
-  const recovered = entry(run.id, next, 'run.recovered', { owner });
-  const stored = seal(recovered, hash);
-  const appended = await ports.journal.append(run.id, [stored], { epoch: next.epoch, after: seq });
+  const recovered = recoveredNext(run, owner, ports.clock);
+  const stored = seal(recovered, run.position.hash);
+  const { seq, epoch, at } = recovered;
+  const appended = await ports.journal.append(run.id, [stored], { epoch, after: seq - 1 });
   if (appended.status === 'refused') return false;
-  run.advance({ ...next, hash: stored.hash });
+  run.advance({ seq, epoch, at, hash: stored.hash });
   run.fold(recovered);
-  run.goLive([]);
   return true;
 }
 

@@ -1,13 +1,15 @@
 import type { AnyActorRef, AnyEventObject, AnyMachineSnapshot, AnyStateMachine } from 'xstate';
 import type { Journal } from '../src/backend.ts';
 import type { Clock, Deadline, Deadlines } from '../src/clock.ts';
-import { asFailure, encode, toData } from '../src/codec.ts';
+import { asFailure, toData } from '../src/codec.ts';
 import { isEnd, type Effect, type Entry, type EntryOf } from '../src/protocol/entry.ts';
-import { NotFoundError, ReplayDivergenceError, StaleOwnerError, ValidationError } from '../src/protocol/errors.ts';
-import type { Exit } from '../src/protocol/exit.ts';
+import { NotFoundError, StaleOwnerError, ValidationError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import { NO_SUMMARY, summarised, type Summary } from '../src/summary.ts';
-import { DurableSystem, type Host, type Leaf, type Said, type Timer } from './system.ts';
+import { endOf, mustEndAs, statusOf, type Ended } from './end.ts';
+import { Gate } from './gate.ts';
+import { DurableSystem, type Host, type Leaf, type Said } from './system.ts';
+import type { Timer } from './timers.ts';
 import { Pump, type Ack, type Pending, type Position } from './pump.ts';
 
 /**
@@ -35,8 +37,6 @@ export interface RunPorts {
   readonly attach?: (system: { root: AnyActorRef; actors: Iterable<AnyActorRef> }) => void;
 }
 
-export type Ended = EntryOf<'run.completed' | 'run.failed' | 'run.killed'>;
-
 export class Run {
   readonly id: RunId;
   readonly created: EntryOf<'run.created'>;
@@ -50,8 +50,7 @@ export class Run {
   #wanted: Leaf[] = [];
   /** The last begin on record or on its way there, by leaf: the cause of what the leaf says. */
   readonly #intents = new Map<string, Pending | number>();
-  /** Begins granted, each leaf once: what the budget counts. */
-  #steps = 0;
+  readonly #gate: Gate;
   #exceeded = false;
   #ending = false;
   #held = false;
@@ -69,6 +68,7 @@ export class Run {
     this.body = body;
     this.#ports = ports;
     this.#position = position;
+    this.#gate = new Gate(created.event.budget);
     this.ended = new Promise((resolve, reject) => {
       this.#settleEnded = { resolve, reject };
     });
@@ -166,7 +166,7 @@ export class Run {
     }
     if ('retry' in decision) {
       leaf.interrupted = false;
-      return new Promise((resolve, reject) => this.#gate(leaf, resolve, reject));
+      return new Promise((resolve, reject) => this.#ask(leaf, resolve, reject));
     }
     const said: Said =
       'output' in decision
@@ -183,10 +183,10 @@ export class Run {
   fold(entry: Entry): void {
     this.system.deliver(entry);
     this.#note(entry);
-    if (entry.type === 'leaf.started' && entry.event.attempt === 1) this.#steps += 1;
+    if (entry.type === 'leaf.started' && entry.event.attempt === 1) this.#gate.count();
     if (isEnd(entry.type)) {
       if (entry.type === 'run.killed') this.system.tell({ type: 'troupe.killed' });
-      this.#mustEndAs(entry as Ended);
+      mustEndAs(entry as Ended, this.system);
       this.#finish(entry as Ended);
     }
   }
@@ -318,7 +318,7 @@ export class Run {
   }
 
   #settle(): void {
-    if (this.#ending || this.#held) return;
+    if (this.#stopped) return;
     const { status } = this.system.root.getSnapshot();
     if (status !== 'active') {
       // What an action threw on the way to the end decides how the run ended.
@@ -329,55 +329,51 @@ export class Run {
       this.#pump.enqueue(endOf(this.system));
       return;
     }
-    for (const leaf of this.#wanted.splice(0)) this.#gate(leaf);
+    for (const leaf of this.#wanted.splice(0)) this.#ask(leaf);
   }
 
-  #gate(leaf: Leaf, acknowledged?: (ack: Ack) => void, refused?: (error: unknown) => void): void {
+  #ask(leaf: Leaf, acknowledged?: (ack: Ack) => void, refused?: (error: unknown) => void): void {
     if (leaf.over || isDoubtful(leaf)) return;
-    const limit = this.created.event.budget?.steps;
-    if (leaf.attempts === 0 && limit !== undefined && this.#steps >= limit) {
-      if (!this.#exceeded)
-        this.#say({
-          type: 'budget.exceeded',
-          target: 'run',
-          event: { resource: 'steps', spent: limit, limit },
-          cause: leaf.cause,
-        });
-      this.#exceeded = true;
-      return;
-    }
-    if (leaf.attempts === 0) this.#steps += 1;
-    let admission: Promise<() => void> | undefined;
-    try {
-      admission = leaf.policy.admit?.(leaf);
-    } catch (error) {
+    const answer = this.#gate.ask(leaf);
+    const refuse = (error: unknown): void => {
       refused?.(error);
-      return this.#refuse(leaf, error);
+      this.#refuse(leaf, error);
+    };
+    switch (answer.type) {
+      case 'exceeded':
+        if (!this.#exceeded)
+          this.#say({ type: 'budget.exceeded', target: 'run', event: answer.event, cause: leaf.cause });
+        this.#exceeded = true;
+        return;
+      case 'refused':
+        return refuse(answer.error);
+      case 'granted':
+        if (answer.admission === undefined) return this.#begin(leaf, acknowledged, refused);
+        answer.admission.then(
+          (release) => {
+            leaf.release = release;
+            if (leaf.over || this.#stopped) release();
+            else this.#begin(leaf, acknowledged, refused);
+          },
+          (error: unknown) => {
+            this.#gate.giveBack(leaf);
+            refuse(error);
+          },
+        );
     }
-    if (admission === undefined) return this.#begin(leaf, acknowledged, refused);
-    admission.then(
-      (release) => {
-        leaf.release = release;
-        if (leaf.over || this.#ending) release();
-        else this.#begin(leaf, acknowledged, refused);
-      },
-      (error: unknown) => {
-        refused?.(error);
-        this.#refuse(leaf, error);
-      },
-    );
   }
 
+  /** It has not begun: whatever its effect, it may be tried again. */
   #refuse(leaf: Leaf, error: unknown): void {
-    if (leaf.over || this.#ending) return;
+    if (leaf.over || this.#stopped) return;
     leaf.over = true;
-    if (leaf.attempts === 0) this.#steps -= 1;
-    this.#say({
-      type: 'leaf.failed',
-      target: leaf.key,
-      event: { error: { ...asFailure(error), notPerformed: true } },
-      cause: leaf.cause,
-    });
+    const event = { error: { ...asFailure(error), notPerformed: true as const } };
+    this.#say({ type: 'leaf.failed', target: leaf.key, event, cause: leaf.cause });
+  }
+
+  /** Nothing begins here any more: the run has ended, or is being taken away. */
+  get #stopped(): boolean {
+    return this.#ending || this.#held;
   }
 
   #begin(leaf: Leaf, acknowledged?: (ack: Ack) => void, refused?: (error: unknown) => void): void {
@@ -389,7 +385,7 @@ export class Run {
       cause: leaf.cause,
     };
     const begin = (): void => {
-      if (!leaf.over && !this.#ending) this.system.begin(leaf);
+      if (!leaf.over && !this.#stopped) this.system.begin(leaf);
     };
     if (effect !== 'irreversible') {
       this.#intents.set(leaf.key, this.#pump.enqueue(said, leaf.cause, acknowledged, refused));
@@ -412,21 +408,6 @@ export class Run {
     }
   }
 
-  #mustEndAs(entry: Ended): void {
-    if (entry.type === 'run.killed') return;
-    const own = endOf(this.system);
-    if (own.type !== entry.type || !same(own.event, entry.event))
-      throw new ReplayDivergenceError(
-        `Run ${this.id}: entry ${entry.seq} says ${entry.type}, this machine ends otherwise. Nothing was executed; run it with the definition that wrote it.`,
-        {
-          run: this.id,
-          seq: entry.seq,
-          expected: { type: entry.type, ...entry.event },
-          got: { type: own.type, ...(own.event as object) },
-        },
-      );
-  }
-
   #finish(entry: Ended): void {
     this.#ending = true;
     this.#end = entry;
@@ -441,36 +422,6 @@ export class Run {
   }
 }
 
-const OVER = ['completed', 'failed', 'killed'] as const;
-
-/** The state of the run's lifecycle; a root that has thrown has failed. */
-function statusOf(root: AnyActorRef): 'created' | 'running' | 'killing' | (typeof OVER)[number] {
-  const { status, value } = root.getSnapshot() as { status: string; value: string };
-  if (status === 'error') return 'failed';
-  if (value === 'active') return 'running';
-  return value as 'created' | 'killing' | (typeof OVER)[number];
-}
-
-/** The entry that ends a run whose machine is done. */
-function endOf(system: DurableSystem): Said<'run.completed' | 'run.failed'> {
-  const { status, output, error } = system.root.getSnapshot() as { status: string; output?: Exit; error?: unknown };
-  const exit: Exit = status === 'done' && output !== undefined ? output : { status: 'failed', error: asFailure(error) };
-  const late = system.lateFailure;
-  const failed = (cause: unknown): Said<'run.failed'> => ({
-    type: 'run.failed',
-    target: 'run',
-    event: { error: asFailure(cause) },
-    cause: null,
-  });
-  if (exit.status === 'succeeded' && late !== undefined) return failed(late.error);
-  if (exit.status !== 'succeeded') return failed(exit.status === 'failed' ? exit.error : new Error('killed'));
-  try {
-    return { type: 'run.completed', target: 'run', event: { output: toData(exit.output, 'output') }, cause: null };
-  } catch (unkept) {
-    return failed(unkept);
-  }
-}
-
 /** R3. */
 const isDoubtful = ({ interrupted, policy }: Leaf): boolean => interrupted && policy.effect === 'irreversible';
 
@@ -482,5 +433,3 @@ const inputOf = (actor: AnyActorRef): unknown => {
   const { context } = actor.getSnapshot() as { context?: { input?: unknown } };
   return context?.input;
 };
-
-const same = (a: unknown, b: unknown): boolean => Buffer.compare(encode(a), encode(b)) === 0;

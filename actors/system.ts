@@ -4,6 +4,7 @@ import type { Effect, Entry, EntryEvents, EntryOf, EntryType } from '../src/prot
 import { BudgetExceededError, ReplayDivergenceError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import * as xstate from './durable.ts';
+import { Timers, type Timer } from './timers.ts';
 
 /**
  * A run's actor system, driven by its journal.
@@ -45,12 +46,6 @@ export interface LeafPolicy {
   admit?: (leaf: Leaf) => Promise<() => void> | undefined;
 }
 
-export interface Timer {
-  readonly key: string;
-  readonly due: number;
-  readonly cause: number;
-}
-
 /** Something that came in. */
 export type Said<T extends EntryType = EntryType> = {
   [K in T]: { type: K; target: string; event: EntryEvents[K]; cause: number | null };
@@ -83,13 +78,6 @@ interface Node {
   /** S4. */
   broken: boolean;
 }
-interface OwnTimer extends Timer {
-  readonly source: AnyActorRef;
-  readonly target: AnyActorRef;
-  readonly event: AnyEventObject;
-  readonly id: string;
-}
-
 const nodeOf = (actor: AnyActorRef): Node | undefined => xstate.ownOf(actor) as Node | undefined;
 const policies = new WeakMap<AnyActorLogic, LeafPolicy>();
 
@@ -126,13 +114,13 @@ export class DurableSystem implements xstate.Hooks {
   #folding = true;
   readonly #nodes = new Map<string, Node>();
   readonly #ordinals = new Map<string, number>();
-  readonly #timers = new Map<string, OwnTimer>();
-  readonly #timersById = new Map<string, OwnTimer>();
+  readonly #timers: Timers;
   #breaks = 0;
   #lateFailure: { error: unknown } | undefined;
 
   constructor(machine: AnyStateMachine, input: unknown, host: Host, created: { at: number }) {
     this.host = host;
+    this.#timers = new Timers(host);
     this.#now = created.at;
     const { root, relay } = xstate.startSystem(machine, input, this);
     this.root = root;
@@ -178,7 +166,7 @@ export class DurableSystem implements xstate.Hooks {
   goLive(): void {
     this.#folding = false;
     for (const leaf of this.leaves()) this.host.want(leaf);
-    for (const timer of this.#timers.values()) if (timer.due !== Infinity) this.host.arm(timer);
+    this.#timers.goLive();
   }
 
   /** Runs a leaf's own `start`, then hands it what machines have sent it meanwhile. */
@@ -369,27 +357,15 @@ export class DurableSystem implements xstate.Hooks {
     const key = this.#ordinal(`${from.key}@${escapeSource(event.type)}`);
     // NaN is what `setTimeout` takes for 0; Infinity never comes.
     const due = this.#now + Math.max(0, Number.isNaN(delay) ? 0 : delay);
-    const timer: OwnTimer = {
-      key,
-      due,
-      cause: this.#seq,
-      source,
-      target,
-      event,
-      id: `${source.sessionId}.${id ?? key}`,
-    };
-    this.#timers.set(key, timer);
-    this.#timersById.set(timer.id, timer);
-    if (!this.#folding && due !== Infinity) this.host.arm(timer);
+    this.#timers.add({ key, due, cause: this.#seq, source, target, event, id });
   }
 
   cancel(source: AnyActorRef, id: string): void {
-    const timer = this.#timersById.get(`${source.sessionId}.${id}`);
-    if (timer !== undefined) this.#drop(timer);
+    this.#timers.cancel(source, id);
   }
 
   cancelAll(source: AnyActorRef): void {
-    for (const timer of this.#timers.values()) if (timer.source === source) this.#drop(timer);
+    this.#timers.cancelAll(source);
   }
 
   // What comes in.
@@ -542,9 +518,8 @@ export class DurableSystem implements xstate.Hooks {
   }
 
   #fired(entry: EntryOf<'timer.fired'>): void {
-    const timer = this.#timers.get(entry.target);
+    const timer = this.#timers.take(entry.target);
     if (timer === undefined) return this.#mustKnow(entry);
-    this.#drop(timer);
     this.#pass(timer.source, timer.target, timer.event);
   }
 
@@ -580,12 +555,6 @@ export class DurableSystem implements xstate.Hooks {
       xstate.stop(node.actor);
       this.#nodes.delete(node.key);
     }
-  }
-
-  #drop(timer: OwnTimer): void {
-    this.#timers.delete(timer.key);
-    if (this.#timersById.get(timer.id) === timer) this.#timersById.delete(timer.id);
-    if (!this.#folding) this.host.disarm(timer);
   }
 }
 

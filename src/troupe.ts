@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { AnyStateMachine, EventFromLogic, InspectionEvent, SnapshotFrom } from 'xstate';
 import { Bodies, type AnyDefinition, type Resolved } from '../actors/body.ts';
 import { attachInspector } from '../actors/durable.ts';
-import { createRun, fence, foldRun, readEnd, takeOver } from '../actors/owner.ts';
+import { createRun, fence, foldRun, readEnd, recoveredNext, takeOver } from '../actors/owner.ts';
 import type { Run, RunPorts } from '../actors/run.ts';
 import type { Backend, BackendFactory } from './backend.ts';
 import { embedded } from './backends/embedded/index.ts';
@@ -11,7 +11,7 @@ import { Deadlines, systemClock, type Clock } from './clock.ts';
 import { toData } from './codec.ts';
 import type { Definition, DurableDefinition } from './define/durable.ts';
 import { toolbox, type Toolbox } from './define/toolbox.ts';
-import { ENTRY_VERSION, isEnd, type Budget, type Entry, type EntryOf } from './protocol/entry.ts';
+import { isEnd, type Budget, type Entry, type EntryOf } from './protocol/entry.ts';
 import {
   ClosedError,
   DefinitionChangedError,
@@ -242,7 +242,11 @@ export class Troupe {
     const live = this.#live.get(run);
     await live?.release();
     const stopped = live === undefined || live.end !== undefined ? [] : live.states();
-    const end = await fence(run, reason, this.#ports());
+    const end = await fence(run, reason, this.#ports()).catch((error: unknown) => {
+      // Not recorded, so it goes on where it is recovered; here it stops all the same.
+      live?.abandon(error);
+      throw error;
+    });
     if (end.type === 'run.killed' && live !== undefined && live.end === undefined) live.killed(end);
     await this.#forget(run);
     const inDoubt = end.type === 'run.killed' ? await outcomesUnknown(this.#entries(run, 1)) : [];
@@ -265,7 +269,7 @@ export class Troupe {
     const { summary, status } = folded;
     const actors = folded.states();
     if (folded.end === undefined && !(await this.#isOwned(run)))
-      folded.fold(recoveredNext(folded, this.#backend.owner));
+      folded.fold(recoveredNext(folded, this.#backend.owner, this.#clock));
     return { run, entries: summary.entries, status, summary, inDoubt: folded.inDoubt(), actors, equal: true };
   }
 
@@ -360,8 +364,10 @@ export class Troupe {
       });
     if (!(await takeOver(run, owner, this.#ports())))
       throw new StaleOwnerError(`Run ${id} was taken over by somebody else at this moment; try again.`, { run: id });
-    await registry.put(openKey(id), { run: id, owner } satisfies OpenRun);
     this.#keep(run);
+    // Before anything happens in it: a run that has ended already must not be registered again.
+    await registry.put(openKey(id), { run: id, owner } satisfies OpenRun);
+    run.goLive([]);
     return run;
   }
 
@@ -486,19 +492,6 @@ async function recoverAll(troupe: Troupe, report: TroupeOptions['report']): Prom
   const { left } = await troupe.recover();
   for (const { run, error } of left) (report ?? console.warn)(error, `run ${run} was left as it is`);
 }
-
-/** What a recovery would append; never recorded. */
-const recoveredNext = ({ id, position: { seq, epoch, at } }: Run, owner: OwnerId): Entry => ({
-  v: ENTRY_VERSION,
-  run: id,
-  seq: seq + 1,
-  epoch: epoch + 1,
-  at,
-  type: 'run.recovered',
-  target: 'run',
-  event: { owner },
-  cause: null,
-});
 
 async function mustNotBeInDoubt(run: RunHandle): Promise<void> {
   const calls = (await run.inDoubt()).map(({ call }) => call);

@@ -107,6 +107,7 @@ export class Process {
 
   async takeOver(): Promise<void> {
     assert(await takeOver(this.run, 'next', this.ports));
+    this.run.goLive([]);
     this.#attach(this.run);
   }
 

@@ -1,0 +1,69 @@
+import type { AnyActorRef, AnyEventObject } from 'xstate';
+
+export interface Timer {
+  readonly key: string;
+  /** In the journal's time; Infinity never comes. */
+  readonly due: number;
+  /** The seq whose delivery scheduled it. */
+  readonly cause: number;
+}
+export interface Delivery extends Timer {
+  readonly source: AnyActorRef;
+  readonly target: AnyActorRef;
+  readonly event: AnyEventObject;
+  /** The send's own id, by which its source can cancel it. */
+  readonly id: string | undefined;
+}
+
+/** Delayed sends of one run, armed once it is live. */
+export class Timers {
+  readonly #byKey = new Map<string, Delivery>();
+  /** The last with each id; one that was scheduled before with the same id still comes, as in XState. */
+  readonly #byId = new Map<string, Delivery>();
+  readonly #alarm: { arm(timer: Timer): void; disarm(timer: Timer): void };
+  #live = false;
+
+  constructor(alarm: { arm(timer: Timer): void; disarm(timer: Timer): void }) {
+    this.#alarm = alarm;
+  }
+
+  goLive(): void {
+    this.#live = true;
+    for (const timer of this.#byKey.values()) this.#arm(timer);
+  }
+
+  add(timer: Delivery): void {
+    this.#byKey.set(timer.key, timer);
+    if (timer.id !== undefined) this.#byId.set(idOf(timer.source, timer.id), timer);
+    if (this.#live) this.#arm(timer);
+  }
+
+  /** Undefined when it was cancelled, or never was. */
+  take(key: string): Delivery | undefined {
+    const timer = this.#byKey.get(key);
+    if (timer !== undefined) this.#drop(timer);
+    return timer;
+  }
+
+  cancel(source: AnyActorRef, id: string): void {
+    const timer = this.#byId.get(idOf(source, id));
+    if (timer !== undefined) this.#drop(timer);
+  }
+
+  cancelAll(source: AnyActorRef): void {
+    for (const timer of this.#byKey.values()) if (timer.source === source) this.#drop(timer);
+  }
+
+  #arm(timer: Timer): void {
+    if (timer.due !== Infinity) this.#alarm.arm(timer);
+  }
+
+  #drop(timer: Delivery): void {
+    this.#byKey.delete(timer.key);
+    const id = timer.id === undefined ? undefined : idOf(timer.source, timer.id);
+    if (id !== undefined && this.#byId.get(id) === timer) this.#byId.delete(id);
+    if (this.#live) this.#alarm.disarm(timer);
+  }
+}
+
+const idOf = (source: AnyActorRef, id: string): string => `${source.sessionId}.${id}`;
