@@ -48,7 +48,11 @@ describe.concurrent('the main job, killed', () => {
       doubts.push(recovered.inDoubt);
       if (recovered.ms > worst.ms) worst = { ms: recovered.ms, round };
     } catch (error) {
-      throw new Error(`FAULT_SEED=${seed}, round ${round}, killed at ${JSON.stringify(moment)}`, { cause: error });
+      const journal = (await job.entries()).map(({ seq, epoch, type, target }) => `${seq} ${epoch} ${type} ${target}`);
+      throw new Error(
+        [`FAULT_SEED=${seed}, round ${round}, killed at ${JSON.stringify(moment)}`, ...journal].join('\n'),
+        { cause: error },
+      );
     }
     await job.close();
   });

@@ -75,7 +75,9 @@ export async function resolve(job: Job, calls: readonly string[]): Promise<strin
     const id = messageIdOf(call);
     const decision = arrived.has(id) ? ['--output', JSON.stringify({ id })] : ['--retry'];
     const ended = await job.begin('resolve', RUN, call, ...decision).ended;
-    expect(ended.code, ended.stderr).toBe(index === calls.length - 1 ? 0 : 5);
+    expect(ended.code, `resolve ${call} ${decision.join(' ')}\n${ended.stderr}`).toBe(
+      index === calls.length - 1 ? 0 : 5,
+    );
     const left = dataOf<Outcome>(ended).inDoubt.map((known) => known.call);
     expect(left.toSorted()).toEqual(calls.slice(index + 1));
   }
