@@ -28,13 +28,13 @@ const entry = <T extends Entry['type']>(
   cause: number | null = null,
 ): Entry => ({ v: ENTRY_VERSION, run, ...at, type, target: 'run', event, cause }) as Entry;
 
-/** Undefined when a run of that id exists. Resolves once the run is recorded, and started. */
+/** Undefined when a run of that id exists. Resolves once the run is recorded; it is to go live with its first entries. */
 export async function createRun(
   id: RunId,
   event: EntryEvents['run.created'],
   body: Body,
   ports: RunPorts,
-): Promise<Run | undefined> {
+): Promise<{ run: Run; first: Entry[] } | undefined> {
   const at = ports.clock.now();
   const created = entry(id, { seq: 1, epoch: 1, at }, 'run.created', event) as EntryOf<'run.created'>;
   const started = entry(id, { seq: 2, epoch: 1, at }, 'run.started', null, 1);
@@ -43,8 +43,7 @@ export async function createRun(
   const appended = await ports.journal.append(id, [first, second], { epoch: 1, after: 0 });
   if (appended.status === 'refused') return undefined;
   const run = new Run(id, created, { seq: 2, epoch: 1, at, hash: second.hash }, body, ports);
-  run.goLive([started]);
-  return run;
+  return { run, first: [started] };
 }
 
 /**

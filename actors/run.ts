@@ -1,7 +1,7 @@
 import type { AnyActorRef, AnyEventObject, AnyMachineSnapshot, AnyStateMachine } from 'xstate';
 import type { Journal } from '../src/backend.ts';
 import type { Clock, Deadline, Deadlines } from '../src/clock.ts';
-import { asFailure, toData } from '../src/codec.ts';
+import { asFailure, toData, toEvent } from '../src/codec.ts';
 import { isEnd, type Effect, type Entry, type EntryOf } from '../src/protocol/entry.ts';
 import { NotFoundError, StaleOwnerError, ValidationError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
@@ -56,6 +56,8 @@ export class Run {
   #held = false;
   #end: Ended | undefined;
   #summary: Summary;
+  /** Calls in doubt whose decision is on its way to the journal. */
+  readonly #deciding = new Set<string>();
   readonly #waiters: (() => void)[] = [];
   readonly #observers = new Set<(entry: Entry) => void>();
   readonly ended: Promise<Ended>;
@@ -136,8 +138,8 @@ export class Run {
   async send(target: string, event: AnyEventObject, cause: string | null): Promise<Ack> {
     if (!this.system.knows(target))
       throw new NotFoundError(`Run ${this.id} has no actor '${target}'.`, { run: this.id, actor: target });
-    const data = toData(event, 'event') as { type: string };
-    return this.#pump.send({ type: 'message.received', target, event: { event: data }, cause: null }, cause);
+    const said: Said = { type: 'message.received', target, event: { event: toEvent(event) }, cause: null };
+    return this.#pump.send(said, cause);
   }
 
   /** Decides a call in doubt: its outcome, or another try. @throws NotFoundError, ValidationError */
@@ -154,7 +156,10 @@ export class Run {
             call,
           },
         );
-      return this.send(call, event, null);
+      if (this.#deciding.has(call))
+        throw new ValidationError(`Run ${this.id}: somebody has just decided ${call}.`, { run: this.id, call });
+      this.#deciding.add(call);
+      return this.send(call, event, null).finally(() => this.#deciding.delete(call));
     }
     const leaf = this.#doubtfulLeaves().find(({ key }) => key === call);
     if (leaf === undefined) {
@@ -166,7 +171,13 @@ export class Run {
     }
     if ('retry' in decision) {
       leaf.interrupted = false;
-      return new Promise((resolve, reject) => this.#ask(leaf, resolve, reject));
+      const intent = this.#intents.get(call);
+      return new Promise<Ack>((resolve, reject) => this.#ask(leaf, resolve, reject)).catch((error: unknown) => {
+        // Not recorded: it is in doubt as before.
+        leaf.interrupted = !leaf.over;
+        if (intent !== undefined) this.#intents.set(call, intent);
+        throw error;
+      });
     }
     const said: Said =
       'output' in decision
@@ -203,7 +214,7 @@ export class Run {
   #fireOverdue(): boolean {
     const now = this.#ports.clock.now();
     const overdue = Array.from(this.#deadlines.values()).filter(({ due }) => due <= now);
-    overdue.sort((a, b) => a.due - b.due || (a.key < b.key ? -1 : 1));
+    overdue.sort((a, b) => a.due - b.due || a.order - b.order);
     for (const deadline of overdue) {
       this.#ports.deadlines.remove(deadline);
       deadline.fire();
@@ -287,7 +298,7 @@ export class Run {
       this.#deadlines.delete(timer.key);
       this.#say({ type: 'timer.fired', target: timer.key, event: null, cause: timer.cause });
     };
-    this.#deadlines.set(timer.key, this.#ports.deadlines.add(timer.due, `${this.id} ${timer.key}`, fire));
+    this.#deadlines.set(timer.key, this.#ports.deadlines.add(timer.due, timer.order, `${this.id} ${timer.key}`, fire));
   }
 
   #disarm(): void {
@@ -377,7 +388,7 @@ export class Run {
   }
 
   #begin(leaf: Leaf, acknowledged?: (ack: Ack) => void, refused?: (error: unknown) => void): void {
-    const { effect } = leaf.policy;
+    const { effect } = leaf;
     const said: Said = {
       type: 'leaf.started',
       target: leaf.key,
@@ -423,7 +434,7 @@ export class Run {
 }
 
 /** R3. */
-const isDoubtful = ({ interrupted, policy }: Leaf): boolean => interrupted && policy.effect === 'irreversible';
+const isDoubtful = ({ interrupted, effect }: Leaf): boolean => interrupted && effect === 'irreversible';
 
 const isInDoubt = (actor: AnyActorRef): boolean => {
   const { tags } = actor.getSnapshot() as { tags?: ReadonlySet<string> };

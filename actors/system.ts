@@ -1,5 +1,5 @@
 import type { AnyActorLogic, AnyActorRef, AnyEventObject, AnyStateMachine } from 'xstate';
-import { asFailure, encode, thrown, toData } from '../src/codec.ts';
+import { asFailure, encode, thrown, toData, toEvent } from '../src/codec.ts';
 import type { Effect, Entry, EntryEvents, EntryOf, EntryType } from '../src/protocol/entry.ts';
 import { BudgetExceededError, ReplayDivergenceError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
@@ -27,6 +27,8 @@ export interface Leaf {
   readonly input: unknown;
   /** The seq whose delivery wanted it. */
   readonly cause: number;
+  /** As declared, or on record: a begin that was recorded as irreversible stays so, whatever the definition says now. */
+  effect: Effect;
   /** How many times its begin is on record. */
   attempts: number;
   /** Its outcome has been said, or its state was left. */
@@ -263,11 +265,13 @@ export class DurableSystem implements xstate.Hooks {
     const logic = xstate.logicOf(actor);
     if (!xstate.isLeaf(logic)) return;
     const { kept, given } = leafInput(xstate.inputOf(actor));
+    const policy = policies.get(logic) ?? { effect: this.host.effects[source] ?? 'idempotent' };
     node.leaf = {
       key,
       source,
       actor,
-      policy: policies.get(logic) ?? { effect: this.host.effects[source] ?? 'idempotent' },
+      policy,
+      effect: policy.effect,
       input: kept,
       cause: this.#seq,
       attempts: 0,
@@ -294,6 +298,8 @@ export class DurableSystem implements xstate.Hooks {
     const { leaf } = from;
     if (leaf === undefined) {
       if (xstate.hasFailed(source)) this.#stopChildren(from);
+      // A body has no parent to talk to: the run machine hears its end, and commands from the journal alone.
+      if (target === this.root && !event.type.startsWith('xstate.')) return;
       return this.#pass(source, target, event);
     }
     const saying = xstate.understand(source, target, event);
@@ -431,7 +437,7 @@ export class DurableSystem implements xstate.Hooks {
     if (this.#folding) return;
     const to = nodeOf(target);
     if (to?.system !== this) return target.send(event as never);
-    const data = toData(event, 'event') as { type: string };
+    const data = toEvent(event);
     // Sent by an action: the entry that is being delivered led to it. Sent by anybody else: nobody knows.
     const cause = this.#delivering ? this.#seq : null;
     this.#say({ type: 'message.received', target: to.key, event: { event: data }, cause });
@@ -477,8 +483,9 @@ export class DurableSystem implements xstate.Hooks {
   #started(node: Node, entry: EntryOf<'leaf.started'>): void {
     const { leaf } = node;
     if (leaf === undefined) throw this.#diverged(entry, 'a call', 'a machine');
-    const { attempt, input } = entry.event;
+    const { attempt, input, effect } = entry.event;
     leaf.attempts = attempt;
+    if (effect === 'irreversible') leaf.effect = effect;
     leaf.interrupted = false;
     if (this.#folding && Buffer.compare(encode(input), encode(leaf.input)) !== 0)
       throw this.#diverged(entry, input, leaf.input);
@@ -513,7 +520,7 @@ export class DurableSystem implements xstate.Hooks {
       const node = this.#node(leaf.key);
       if (leaf.attempts === 0 || node === undefined) continue;
       leaf.interrupted = true;
-      this.#tellParent(node, { type: 'troupe.interrupted', call: leaf.key });
+      this.#tellParent(node, { type: 'troupe.interrupted', call: leaf.key, effect: leaf.effect });
     }
   }
 
@@ -566,7 +573,8 @@ function leafInput(input: unknown): { kept: unknown; given: unknown } {
     references = true;
     return { actor: addressOf(value).key };
   });
-  const given = references ? toData(input, 'input', (value) => (xstate.isActor(value) ? value : undefined)) : kept;
+  // A copy of its own: a leaf may change its input before that is written.
+  const given = toData(input, 'input', references ? (value) => (xstate.isActor(value) ? value : undefined) : undefined);
   return { kept, given };
 }
 

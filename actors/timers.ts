@@ -6,6 +6,8 @@ export interface Timer {
   readonly due: number;
   /** The seq whose delivery scheduled it. */
   readonly cause: number;
+  /** Counts what its run has scheduled: of those due at once the first scheduled fires first. */
+  readonly order: number;
 }
 export interface Delivery extends Timer {
   readonly source: AnyActorRef;
@@ -22,6 +24,7 @@ export class Timers {
   readonly #byId = new Map<string, Delivery>();
   readonly #alarm: { arm(timer: Timer): void; disarm(timer: Timer): void };
   #live = false;
+  #scheduled = 0;
 
   constructor(alarm: { arm(timer: Timer): void; disarm(timer: Timer): void }) {
     this.#alarm = alarm;
@@ -32,7 +35,8 @@ export class Timers {
     for (const timer of this.#byKey.values()) this.#arm(timer);
   }
 
-  add(timer: Delivery): void {
+  add(delivery: Omit<Delivery, 'order'>): void {
+    const timer: Delivery = { ...delivery, order: (this.#scheduled += 1) };
     this.#byKey.set(timer.key, timer);
     if (timer.id !== undefined) this.#byId.set(idOf(timer.source, timer.id), timer);
     if (this.#live) this.#arm(timer);

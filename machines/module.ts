@@ -1,11 +1,17 @@
 import { assign, setup, type PromiseActorLogic } from 'xstate';
-import type { Failure } from '../src/protocol/exit.ts';
+import { failure, type Failure } from '../src/protocol/exit.ts';
+
+/** What a module's own `start`, calls and `stop` may take of everybody's time. */
+const MODULE_DEADLINES_MS = { starting: 30_000, draining: 30_000, stopping: 5_000 };
 
 export type ModuleEvent =
   | { type: 'module.admit' }
   | { type: 'module.release' }
   | { type: 'troupe.kill' }
   | { type: 'module.drain' };
+
+const overdue = (state: keyof typeof MODULE_DEADLINES_MS) => (): Failure =>
+  failure('NetworkError', 'NETWORK', `it is still ${state} after ${MODULE_DEADLINES_MS[state] / 1_000}s`);
 
 /** A module's connection and how many of its calls are under way. It opens when it is started and closes when it is drained. */
 export const moduleMachine = setup({
@@ -18,6 +24,7 @@ export const moduleMachine = setup({
     connect: {} as PromiseActorLogic<unknown>,
     disconnect: {} as PromiseActorLogic<unknown>,
   },
+  delays: MODULE_DEADLINES_MS,
   guards: {
     room: ({ context }) => context.active < context.concurrency,
     idle: ({ context }) => context.active === 0,
@@ -39,6 +46,7 @@ export const moduleMachine = setup({
         onDone: 'ready',
         onError: { target: 'failed', actions: assign({ error: ({ event }) => event.error as Failure }) },
       },
+      after: { starting: { target: 'failed', actions: assign({ error: overdue('starting') }) } },
       on: { 'module.drain': 'draining', 'troupe.kill': 'stopped' },
     },
     ready: {
@@ -53,11 +61,13 @@ export const moduleMachine = setup({
     draining: {
       meta: { waitsFor: 'the calls under way' },
       always: { guard: 'idle', target: 'stopping' },
+      after: { draining: 'stopping' },
       on: { 'module.release': { guard: 'busy', actions: 'release' }, 'troupe.kill': 'stopping' },
     },
     stopping: {
       meta: { waitsFor: 'its connection to close' },
       invoke: { src: 'disconnect', onDone: 'stopped', onError: 'stopped' },
+      after: { stopping: 'stopped' },
       on: { 'troupe.kill': 'stopped' },
     },
     stopped: { type: 'final' },

@@ -1,4 +1,5 @@
 import { assign, setup, type PromiseActorLogic } from 'xstate';
+import type { Effect } from '../src/protocol/entry.ts';
 import { failure, toFailure, type Exit, type Failure } from '../src/protocol/exit.ts';
 import type { ToolPolicy } from '../src/protocol/spec.ts';
 import { judge, type Verdict } from './policy/retry.ts';
@@ -14,7 +15,7 @@ export type ToolEvent =
   /** The gate has let the attempt begin. */
   | { type: 'troupe.admitted' }
   /** The owner that had begun the attempt is gone. */
-  | { type: 'troupe.interrupted' }
+  | { type: 'troupe.interrupted'; effect: Effect }
   | { type: 'troupe.resolve'; output: unknown }
   | { type: 'troupe.resolve'; error: Failure }
   | { type: 'troupe.resolve'; retry: true }
@@ -22,8 +23,6 @@ export type ToolEvent =
 
 export interface ToolCall {
   input: unknown;
-  /** Why the input may not be used, if it may not. */
-  invalid: string | undefined;
   attempt: number;
   timeoutMs: number;
   delayMs: number;
@@ -31,7 +30,8 @@ export interface ToolCall {
 }
 
 const seconds = (ms: number): string => `${ms / 1_000}s`;
-/** One call of one tool: validation, the gate, attempts, backoff, doubt. Its output is an `Exit`. */
+
+/** One call of one tool: the gate, attempts, backoff, doubt. Its output is an `Exit`. */
 export function toolMachine(policy: ToolPolicy) {
   const { id, effect, attempts } = policy;
   const timedOut = ({ timeoutMs }: ToolCall): Failure =>
@@ -51,61 +51,42 @@ export function toolMachine(policy: ToolPolicy) {
           timeoutMs: call.timeoutMs * judged.timeoutFactor,
         }
       : failed(error);
-  const invalidOutput = (output: unknown): Failure | undefined => {
-    const parsed = policy.parseOutput(output);
-    return parsed.ok
-      ? undefined
-      : failure('ValidationError', 'VALIDATION', `Invalid output of ${id}: ${parsed.message}`, { tool: id });
-  };
 
   return setup({
     types: { input: {} as unknown, context: {} as ToolCall, events: {} as ToolEvent, output: {} as Exit },
     actors: { attempt: {} as PromiseActorLogic<unknown, AttemptInput> },
     delays: { timeout: ({ context }) => context.timeoutMs, backoff: ({ context }) => context.delayMs },
     guards: {
-      invalid: ({ context }) => context.invalid !== undefined,
       timeoutDoubts: ({ context }) => verdict(context, timedOut(context)).do === 'doubt',
       timeoutRetries: ({ context }) => verdict(context, timedOut(context)).do === 'retry',
-      irreversible: () => effect === 'irreversible',
+      wasIrreversible: ({ event }) => 'effect' in event && event.effect === 'irreversible',
     },
     actions: {
       timedOut: assign(({ context }) => next(context, verdict(context, timedOut(context)), timedOut(context))),
-      refused: assign(({ context }) =>
-        failed(failure('ValidationError', 'VALIDATION', `Invalid input: ${context.invalid}`, { tool: id })),
-      ),
     },
   }).createMachine({
     // A dot would part the id of a state.
     id: id.replace('.', '__'),
-    context: ({ input }) => {
-      const parsed = policy.parseInput(input);
-      return {
-        input: parsed.ok ? parsed.value : input,
-        invalid: parsed.ok ? undefined : parsed.message,
-        attempt: 1,
-        timeoutMs: policy.timeoutMs,
-        delayMs: 0,
-        exit: { status: 'killed' },
-      };
-    },
+    context: ({ input }) => ({
+      input,
+      attempt: 1,
+      timeoutMs: policy.timeoutMs,
+      delayMs: 0,
+      exit: { status: 'killed' },
+    }),
     initial: 'attempting',
     on: { 'troupe.kill': '.killed' },
     states: {
       attempting: {
         id: 'attempting',
-        always: { guard: 'invalid', target: 'failed', actions: 'refused' },
         invoke: {
           id: 'attempt',
           src: 'attempt',
           input: ({ context }) => ({ tool: id, attempt: context.attempt, input: context.input }),
-          onDone: [
-            {
-              guard: ({ event }) => invalidOutput(event.output) !== undefined,
-              target: 'failed',
-              actions: assign(({ event }) => failed(invalidOutput(event.output))),
-            },
-            { target: 'succeeded', actions: assign(({ event }) => ({ exit: succeeded(policy, event.output) })) },
-          ],
+          onDone: {
+            target: 'succeeded',
+            actions: assign(({ event }) => ({ exit: { status: 'succeeded', output: event.output } })),
+          },
           onError: [
             {
               guard: ({ context, event }) => verdict(context, event.error).do === 'doubt',
@@ -133,7 +114,7 @@ export function toolMachine(policy: ToolPolicy) {
             },
             on: {
               'troupe.interrupted': [
-                { guard: 'irreversible', target: '#inDoubt' },
+                { guard: 'wasIrreversible', target: '#inDoubt' },
                 // The same call: it begins again, with a new deadline.
                 { target: 'admitting' },
               ],
@@ -149,7 +130,7 @@ export function toolMachine(policy: ToolPolicy) {
         on: {
           'troupe.resolve': [
             {
-              guard: ({ event }) => 'retry' in event,
+              guard: ({ event }) => 'retry' in event && event.retry,
               target: 'attempting',
               actions: assign(({ context }) => ({ attempt: context.attempt + 1 })),
             },
@@ -159,10 +140,10 @@ export function toolMachine(policy: ToolPolicy) {
               actions: assign(({ event }) => failed('error' in event ? event.error : undefined)),
             },
             {
-              guard: ({ event }) => 'output' in event && invalidOutput(event.output) === undefined,
+              guard: ({ event }) => 'output' in event && policy.accepts(event.output),
               target: 'succeeded',
               actions: assign(({ event }) => ({
-                exit: succeeded(policy, 'output' in event ? event.output : undefined),
+                exit: { status: 'succeeded', output: 'output' in event ? event.output : undefined },
               })),
             },
           ],
@@ -175,8 +156,3 @@ export function toolMachine(policy: ToolPolicy) {
     output: ({ context }) => context.exit,
   });
 }
-
-const succeeded = (policy: ToolPolicy, output: unknown): Exit => {
-  const parsed = policy.parseOutput(output);
-  return { status: 'succeeded', output: parsed.ok ? parsed.value : output };
-};

@@ -19,16 +19,16 @@ export function seal(entry: Entry, before: Uint8Array): Stored {
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
 /**
- * Reads a run's entries, checking each against the one before.
+ * Reads a run's entries, checking each against the one before; `from` is the last that was checked already.
  * @throws CorruptJournalError a missing, altered, repeated or swapped entry, by run and seq
  * @throws UnsupportedFormatError an entry of a version or type this troupe does not know
  */
 export async function* unseal(
   run: RunId,
   stored: AsyncIterable<Stored>,
+  from: { seq: number; hash: Uint8Array } = { seq: 0, hash: GENESIS },
 ): AsyncGenerator<{ entry: Entry; hash: Uint8Array }> {
-  let before = GENESIS;
-  let seq = 0;
+  let { seq, hash: before } = from;
   for await (const item of stored) {
     seq += 1;
     const corrupt = (what: string): CorruptJournalError =>

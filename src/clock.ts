@@ -22,33 +22,38 @@ export function systemClock(): Clock {
 
 export interface Deadline {
   readonly due: number;
-  /** Breaks ties, so that equal deadlines fire in an order that a replay can know. */
+  /** Breaks ties: the order in which its run scheduled it; between runs, the key. */
+  readonly order: number;
   readonly key: string;
   readonly fire: () => void;
   /** Place in the heap; -1 when it is not in it. */
   index: number;
 }
 
-const before = (a: Deadline, b: Deadline): boolean => a.due < b.due || (a.due === b.due && a.key < b.key);
+const before = (a: Deadline, b: Deadline): boolean =>
+  a.due < b.due || (a.due === b.due && (a.order < b.order || (a.order === b.order && a.key < b.key)));
 
 /**
  * Every deadline of a process in one heap behind one operating-system timer.
  *
  * D1. Nothing fires before it is due.
- * D2. What is due fires in order of due time, then key, however late.
+ * D2. What is due fires in order of due time, then order, then key, however late.
+ * D3. Closed, it fires and takes nothing more.
  */
 export class Deadlines {
   readonly #clock: Clock;
   readonly #heap: Deadline[] = [];
   #timer: unknown;
   #timerDue = Infinity;
+  #closed = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  add(due: number, key: string, fire: () => void): Deadline {
-    const deadline: Deadline = { due, key, fire, index: this.#heap.length };
+  add(due: number, order: number, key: string, fire: () => void): Deadline {
+    const deadline: Deadline = { due, order, key, fire, index: this.#closed ? -1 : this.#heap.length };
+    if (this.#closed) return deadline;
     this.#heap.push(deadline);
     this.#up(deadline);
     this.#arm();
@@ -67,6 +72,7 @@ export class Deadlines {
   }
 
   close(): void {
+    this.#closed = true;
     this.#clock.clearTimeout(this.#timer);
     for (const deadline of this.#heap) deadline.index = -1;
     this.#heap.length = 0;

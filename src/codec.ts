@@ -35,6 +35,17 @@ export function toData(value: unknown, path = 'value', replace?: Replace): unkno
   return copy(value, path, [], replace);
 }
 
+/** An event as it is kept. @throws ValidationError unless it is an object with a `type` that a machine can be given */
+export function toEvent(event: unknown): { type: string } {
+  const type = typeof event === 'object' && event !== null && 'type' in event ? event.type : undefined;
+  if (typeof type !== 'string' || type === '' || type === '*')
+    throw new ValidationError(
+      `An event is an object with a type, such as { type: 'PAY' }; this one ${typeof type === 'string' ? `has the type '${type}'` : 'has none'}.`,
+      { path: 'event.type' },
+    );
+  return toData(event, 'event') as { type: string };
+}
+
 function copy(value: unknown, path: string, above: object[], replace?: Replace): unknown {
   switch (typeof value) {
     case 'string':

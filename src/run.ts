@@ -14,7 +14,7 @@ import {
 } from './protocol/errors.ts';
 import type { Failure } from './protocol/exit.ts';
 import type { RunId } from './protocol/ids.ts';
-import { summarise, type RunStatus, type Summary } from './summary.ts';
+import { NO_SUMMARY, summarised, type RunStatus, type Summary } from './summary.ts';
 
 /** A decision about a call whose outcome nobody knows. */
 export type Decision = { output: unknown } | { error: unknown } | { retry: true };
@@ -62,7 +62,8 @@ interface LiveRun {
 }
 
 export interface HandlePorts {
-  entries(run: RunId, from: number): AsyncIterable<Entry>;
+  /** What follows the entry that was read last, each with its hash. */
+  entries(run: RunId, after?: Read): AsyncIterable<{ entry: Entry; hash: Uint8Array }>;
   live(run: RunId): LiveRun | undefined;
   /** Brings the run here, if nobody alive owns it. */
   adopt(run: RunId): Promise<LiveRun>;
@@ -72,6 +73,12 @@ export interface HandlePorts {
   closed(): boolean;
 }
 
+/** How far a journal has been read, and checked. */
+export interface Read {
+  seq: number;
+  hash: Uint8Array;
+}
+
 const POLL_MS = 100;
 
 /** A run, wherever it lives. */
@@ -79,16 +86,24 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
   readonly id: RunId;
   readonly #ports: HandlePorts;
   #status: RunStatus;
+  /** As it lived here last, also after its end. */
+  #seen: LiveRun | undefined;
 
   constructor(id: RunId, status: RunStatus, ports: HandlePorts) {
     this.id = id;
     this.#status = status;
     this.#ports = ports;
+    this.#seen = ports.live(id);
+  }
+
+  get #live(): LiveRun | undefined {
+    this.#seen = this.#ports.live(this.id) ?? this.#seen;
+    return this.#seen;
   }
 
   /** Where the lifecycle stands, as this process knows it. */
   get status(): string {
-    return this.#ports.live(this.id)?.status ?? this.#status;
+    return ENDED.includes(this.#status) ? this.#status : (this.#live?.status ?? this.#status);
   }
 
   can(command: 'send' | 'kill' | 'resolve'): boolean {
@@ -97,12 +112,12 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
 
   /** The body's snapshot, where the run lives in this process. */
   getSnapshot(): Snapshot | undefined {
-    return this.#ports.live(this.id)?.bodyActor?.getSnapshot() as Snapshot | undefined;
+    return this.#live?.bodyActor?.getSnapshot() as Snapshot | undefined;
   }
 
   /** The body's snapshots, where the run lives in this process. An observer that throws disturbs nobody. */
   subscribe(observer: (snapshot: Snapshot) => void): () => void {
-    const actor = this.#ports.live(this.id)?.bodyActor;
+    const actor = this.#live?.bodyActor;
     const next = (snapshot: unknown): void => this.#guarded(() => observer(snapshot as Snapshot), 'an observer');
     const subscription = actor?.subscribe({ next, error: () => {} });
     return () => subscription?.unsubscribe();
@@ -110,7 +125,7 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
 
   /** What the body emits (`emit`), where the run lives in this process. */
   onEmitted(type: string, handler: (event: { type: string }) => void): () => void {
-    const actor = this.#ports.live(this.id)?.bodyActor;
+    const actor = this.#live?.bodyActor;
     const subscription = actor?.on(type as never, (event: { type: string }) =>
       this.#guarded(() => handler(event), `a handler of '${type}'`),
     );
@@ -129,7 +144,7 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
 
   /** Resolves once the event is recorded. @throws ValidationError, InvalidStateTransitionError, StaleOwnerError, StorageFullError */
   async send(event: Event, options: { cause?: string } = {}): Promise<{ seq: number; level: Level }> {
-    if (/^(troupe|xstate)\./.test(event.type))
+    if (typeof event === 'object' && event !== null && /^(troupe|xstate)\./.test(String(event.type)))
       throw new ValidationError(
         `The event '${event.type}' is not yours to send: names that begin with troupe. or xstate. are the runtime's.`,
         { type: event.type },
@@ -147,6 +162,7 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
   /** Decides a call in doubt; takes the run over first where nobody owns it. */
   async resolve(call: string, decision: Decision): Promise<{ seq: number; level: Level }> {
     this.#must('resolve');
+    checkDecision(decision);
     return (await this.#ports.adopt(this.id)).resolve(call, decision);
   }
 
@@ -158,11 +174,11 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
 
   /** From the first entry to the last, then on until the run has ended. */
   async *entries(): AsyncGenerator<Entry> {
-    for (let next = 1; ;) {
+    for (let read: Read | undefined; ;) {
       const changed = this.#changed();
       try {
-        for await (const entry of this.#ports.entries(this.id, next)) {
-          next = entry.seq + 1;
+        for await (const { entry, hash } of this.#ports.entries(this.id, read)) {
+          read = { seq: entry.seq, hash };
           yield entry;
           if (isEnd(entry.type)) return;
         }
@@ -186,31 +202,25 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
   }
 
   async summary(): Promise<Summary> {
-    const summary = await summarise(this.#ports.entries(this.id, 1));
+    let summary = NO_SUMMARY;
+    for await (const { entry } of this.#ports.entries(this.id)) summary = summarised(summary, entry);
     this.#status = summary.status;
     return summary;
   }
 
   /** How the run ended; waits for it. Never rejects for a run that failed or was killed. @throws ClosedError */
   async result(): Promise<Result<Output>> {
-    const live = this.#ports.live(this.id);
+    const live = this.#live;
     const lost = live === undefined ? undefined : await lostBeforeEnd(live);
     if (live !== undefined && lost === undefined) return this.#resultOf(live.summary);
-    for (;;) {
-      const changed = this.#changed();
-      const metadata = await this.summary();
-      const over = ENDED.includes(metadata.status) || this.#ports.closed();
-      if (!over) await changed.promise;
-      changed.cancel();
-      if (ENDED.includes(metadata.status)) return this.#resultOf(metadata);
-      // Whoever took it goes on with it; anything else has stopped it for good.
-      if (lost !== undefined && !(lost instanceof StaleOwnerError)) throw lost;
-      if (over)
-        throw new ClosedError(
-          `Run ${this.id} has not ended; this troupe was closed. It goes on where it is recovered.`,
-          { run: this.id },
-        );
-    }
+    // Whoever took it goes on with it; anything else has stopped it for good.
+    if (lost !== undefined && !(lost instanceof StaleOwnerError)) throw lost;
+    let summary = NO_SUMMARY;
+    for await (const entry of this.entries()) summary = summarised(summary, entry);
+    if (ENDED.includes(summary.status)) return this.#resultOf(summary);
+    throw new ClosedError(`Run ${this.id} has not ended; this troupe was closed. It goes on where it is recovered.`, {
+      run: this.id,
+    });
   }
 
   #resultOf(metadata: Summary): Result<Output> {
@@ -261,6 +271,15 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
       this.#ports.report(error, `run ${this.id}: ${what}`);
     }
   }
+}
+
+/** @throws ValidationError */
+function checkDecision(decision: unknown): void {
+  const given = typeof decision === 'object' && decision !== null ? Object.keys(decision) : [];
+  const [what] = given;
+  if (given.length === 1 && (what === 'output' || what === 'error' || (decision as { retry?: unknown }).retry === true))
+    return;
+  throw new ValidationError('A decision is one of { output }, { error } and { retry: true }.', { given });
 }
 
 const ENDED: readonly string[] = ['completed', 'failed', 'killed'];

@@ -80,9 +80,10 @@ export function summarised(before: Summary, entry: Entry): Summary {
 }
 
 /** Irreversible calls of a run that have begun and have no recorded end, by key. */
-export async function outcomesUnknown(entries: AsyncIterable<Entry>): Promise<string[]> {
+export async function outcomesUnknown(entries: AsyncIterable<{ entry: Entry }>): Promise<string[]> {
   const open = new Set<string>();
-  for await (const { type, target, event } of entries) {
+  for await (const { entry } of entries) {
+    const { type, target, event } = entry;
     if (type === 'leaf.started' && event.effect === 'irreversible') open.add(target);
     else if (type === 'leaf.succeeded' || type === 'leaf.failed') open.delete(target);
   }

@@ -8,7 +8,7 @@ import type { Backend, BackendFactory } from './backend.ts';
 import { embedded } from './backends/embedded/index.ts';
 import { unseal } from './chain.ts';
 import { Deadlines, systemClock, type Clock } from './clock.ts';
-import { toData } from './codec.ts';
+import { encode, toData } from './codec.ts';
 import type { Definition, DurableDefinition } from './define/durable.ts';
 import { toolbox, type Toolbox } from './define/toolbox.ts';
 import { isEnd, type Budget, type Entry, type EntryOf } from './protocol/entry.ts';
@@ -23,8 +23,8 @@ import {
 } from './protocol/errors.ts';
 import { ownerId, runId, type OwnerId, type RunId } from './protocol/ids.ts';
 import type { AnyTool, Module, PlanSpec } from './protocol/spec.ts';
-import { errorOf, RunHandle, type CallInDoubt, type HandlePorts, type Receipt } from './run.ts';
-import { outcomesUnknown, summarise, type RunStatus, type Summary } from './summary.ts';
+import { errorOf, RunHandle, type CallInDoubt, type HandlePorts, type Read, type Receipt } from './run.ts';
+import { NO_SUMMARY, outcomesUnknown, summarised, type RunStatus, type Summary } from './summary.ts';
 
 export interface TroupeOptions {
   /** `embedded()` by default: all in memory. */
@@ -139,7 +139,14 @@ export class Troupe {
     this.#clock = clock;
     this.#deadlines = new Deadlines(clock);
     this.#tools = toolbox(options.tools ?? []);
-    this.#report = options.report ?? ((error, where) => console.warn(`troupe: ${where}:`, error));
+    const report = options.report ?? ((error, where) => console.warn(`troupe: ${where}:`, error));
+    this.#report = (error, where) => {
+      try {
+        report(error, where);
+      } catch {
+        // Told to nobody, it disturbs nobody.
+      }
+    };
     this.#inspect = options.inspect;
     for (const definition of options.definitions ?? []) this.#define(definition);
   }
@@ -153,6 +160,7 @@ export class Troupe {
     ...[input, options = {}]: StartArguments<D>
   ): Promise<HandleOf<D>> {
     this.#mustBeOpen();
+    options.signal?.throwIfAborted();
     this.#define(definition);
     const id = options.id === undefined ? this.#newId() : runId(options.id);
     const body = this.#bodies.of(definition);
@@ -171,19 +179,18 @@ export class Troupe {
       spec,
     };
     // Together, so that they share a commit where the store can.
-    const [run, opened] = await Promise.all([
+    const [made, opened] = await Promise.all([
       createRun(id, created, body, this.#ports()),
       this.#backend.registry.put(openKey(id), { run: id, owner: this.#backend.owner } satisfies OpenRun, 0),
     ]);
-    if (run === undefined) {
-      const handle = await this.attach(id, definition);
-      // It had ended, or its creator did not live to register it.
-      if (opened !== undefined) await (handle.can('kill') ? this.#adopt(id) : this.#forget(id));
-      return handle;
-    }
-    this.#keep(run);
+    if (made === undefined) return this.#attachTo(id, definition, spec, opened !== undefined);
+    // Closed meanwhile: it is on record, and goes on where it is recovered.
+    this.#mustBeOpen();
+    this.#keep(made.run);
+    const handle = new RunHandle(id, 'running', this.#handlePorts()) as HandleOf<D>;
+    made.run.goLive(made.first);
     this.#killOn(options.signal, id);
-    return new RunHandle(id, 'running', this.#handlePorts()) as HandleOf<D>;
+    return handle;
   }
 
   /**
@@ -221,7 +228,8 @@ export class Troupe {
     for (const open of id === undefined ? await this.#openRuns() : [{ run: runId(id) }]) {
       if (this.#live.has(open.run)) continue;
       try {
-        if ('owner' in open && (await this.#backend.alive(open.owner))) continue;
+        // What this process owned and has let go of, nobody else will take.
+        if ('owner' in open && open.owner !== this.#backend.owner && (await this.#backend.alive(open.owner))) continue;
         if ((await readEnd(this.#backend.journal, open.run)) === undefined) {
           await this.#adopt(open.run);
           recovery.recovered.push(open.run);
@@ -239,6 +247,7 @@ export class Troupe {
     this.#mustBeOpen();
     const run = runId(id);
     const since = this.#clock.now();
+    await this.#adopting.get(run)?.catch(() => {});
     const live = this.#live.get(run);
     await live?.release();
     const stopped = live === undefined || live.end !== undefined ? [] : live.states();
@@ -249,7 +258,7 @@ export class Troupe {
     });
     if (end.type === 'run.killed' && live !== undefined && live.end === undefined) live.killed(end);
     await this.#forget(run);
-    const inDoubt = end.type === 'run.killed' ? await outcomesUnknown(this.#entries(run, 1)) : [];
+    const inDoubt = end.type === 'run.killed' ? await outcomesUnknown(this.#entries(run)) : [];
     return {
       run,
       reason: end.type === 'run.killed' ? end.event.reason : reason,
@@ -316,11 +325,7 @@ export class Troupe {
   }
 
   #bodyOf({ run, event }: EntryOf<'run.created'>): Resolved {
-    if (event.spec !== null)
-      return this.#bodies.ofSpec(
-        event.spec as PlanSpec,
-        this.#tools.size > 0 ? this.#tools : this.#toolsOf(event.definition),
-      );
+    if (event.spec !== null) return this.#bodies.ofSpec(event.spec as PlanSpec, this.#toolsOf(event.definition));
     const definition = this.#definitions.get(event.definition);
     if (definition !== undefined) return this.#bodies.of(definition);
     throw new DefinitionChangedError(
@@ -331,7 +336,31 @@ export class Troupe {
 
   #toolsOf(name: string): Toolbox {
     const definition = this.#definitions.get(name);
-    return definition?.kind === 'plan' ? definition.tools : this.#tools;
+    return definition?.kind === 'plan' ? new Map([...this.#tools, ...definition.tools]) : this.#tools;
+  }
+
+  /** A start that found the run there. @throws DefinitionChangedError */
+  async #attachTo<D extends AnyDefinition>(
+    id: RunId,
+    definition: D,
+    spec: unknown,
+    opened: boolean,
+  ): Promise<HandleOf<D>> {
+    const handle = await this.attach(id, definition);
+    for await (const { entry } of this.#entries(id)) {
+      if (entry.type === 'run.created' && Buffer.compare(encode(entry.event.spec), encode(spec)) !== 0)
+        throw new DefinitionChangedError(
+          `Run ${id} exists and is of another plan named ${definition.name}; choose another id.`,
+          {
+            run: id,
+            definition: definition.name,
+          },
+        );
+      break;
+    }
+    // It had ended, or its creator did not live to register it.
+    if (opened) await (handle.can('kill') ? this.#adopt(id) : this.#forget(id));
+    return handle;
   }
 
   /** One at a time for each run: two callers get the same one. */
@@ -365,9 +394,14 @@ export class Troupe {
     if (!(await takeOver(run, owner, this.#ports())))
       throw new StaleOwnerError(`Run ${id} was taken over by somebody else at this moment; try again.`, { run: id });
     this.#keep(run);
-    // Before anything happens in it: a run that has ended already must not be registered again.
-    await registry.put(openKey(id), { run: id, owner } satisfies OpenRun);
-    run.goLive([]);
+    try {
+      // Before anything happens in it: a run that has ended already must not be registered again.
+      await registry.put(openKey(id), { run: id, owner } satisfies OpenRun);
+    } catch (error) {
+      run.abandon(error);
+      throw error;
+    }
+    if (run.end === undefined) run.goLive([]);
     return run;
   }
 
@@ -398,13 +432,13 @@ export class Troupe {
     return open != null && this.#backend.alive(open.owner);
   }
 
-  async *#entries(run: RunId, from: number): AsyncGenerator<Entry> {
-    // The chain is checked from its beginning, whatever part of it is wanted.
-    for await (const { entry } of unseal(run, this.#backend.journal.read(run))) if (entry.seq >= from) yield entry;
+  #entries(run: RunId, after?: Read): AsyncGenerator<{ entry: Entry; hash: Uint8Array }> {
+    return unseal(run, this.#backend.journal.read(run, (after?.seq ?? 0) + 1), after);
   }
 
   async #summary(run: RunId): Promise<Summary> {
-    const summary = await summarise(this.#entries(run, 1));
+    let summary = NO_SUMMARY;
+    for await (const { entry } of this.#entries(run)) summary = summarised(summary, entry);
     if (summary.entries === 0) throw new NotFoundError(`There is no run ${run}.`, { run });
     return summary;
   }
@@ -450,7 +484,7 @@ export class Troupe {
 
   #handlePorts(): HandlePorts {
     return {
-      entries: (run, from) => this.#entries(run, from),
+      entries: (run, after) => this.#entries(run, after),
       live: (run) => this.#live.get(run),
       adopt: (run) => {
         this.#mustBeOpen();

@@ -101,8 +101,6 @@ export interface ToolPolicy {
   effect: Effect;
   timeoutMs: number;
   attempts: number;
-  /** The input as the tool will get it, or why it may not. */
-  parseInput: (input: unknown) => Parsed;
-  parseOutput: (output: unknown) => Parsed;
+  /** Whether the tool could have given this output: asked of one that is given by hand. */
+  accepts: (output: unknown) => boolean;
 }
-export type Parsed = { ok: true; value: unknown } | { ok: false; message: string };

@@ -68,7 +68,7 @@ export async function recover(job: Job, output: unknown): Promise<{ phase: strin
 }
 
 /** The calls that were begun again, because their mail had not arrived. */
-export async function resolve(job: Job, calls: readonly string[]): Promise<string[]> {
+async function resolve(job: Job, calls: readonly string[]): Promise<string[]> {
   await job.delivered();
   const arrived = new Set(job.mails().map(({ messageId }) => messageId));
   for (const [index, call] of calls.entries()) {

@@ -63,7 +63,7 @@ test('fires what a plain sorted list would, never early, in order of due time, t
         const before = fired.length;
         if (step.do === 'add') {
           const next = { due: clock.now() + step.in, key: step.key, id: all.length };
-          const handle = deadlines.add(next.due, next.key, () => {
+          const handle = deadlines.add(next.due, 0, next.key, () => {
             assert(clock.now() >= next.due, 'early');
             fired.push(next.id);
           });
@@ -105,7 +105,7 @@ describe('deadlines', () => {
     const deadlines = new Deadlines(clock);
     const fired: string[] = [];
     const add = (due: number, key: string): Deadline =>
-      deadlines.add(due, key, () => fired.push(`${key}@${clock.now()}`));
+      deadlines.add(due, 0, key, () => fired.push(`${key}@${clock.now()}`));
     return { clock, deadlines, fired, add };
   };
 
@@ -151,7 +151,7 @@ describe('deadlines', () => {
   test('one that fires may add and remove others', () => {
     const { clock, deadlines, fired, add } = make();
     const doomed = add(2, 'doomed');
-    deadlines.add(1, 'first', () => {
+    deadlines.add(1, 0, 'first', () => {
       deadlines.remove(doomed);
       add(1, 'now');
       add(3, 'later');
@@ -194,7 +194,7 @@ describe('deadlines', () => {
 
   test('one that throws keeps no other from firing', () => {
     const { clock, deadlines, fired, add } = make();
-    deadlines.add(1, 'bad', () => {
+    deadlines.add(1, 0, 'bad', () => {
       throw new Error('of its owner');
     });
     add(1, 'good');

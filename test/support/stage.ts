@@ -22,11 +22,11 @@ class WatchedDeadlines extends Deadlines {
   /** Fired, perhaps not recorded yet. */
   readonly fired = new Set<string>();
 
-  override add(due: number, key: string, fire: () => void): Deadline {
+  override add(due: number, order: number, key: string, fire: () => void): Deadline {
     const timer = key.slice(RUN.length + 1);
     this.standing.set(timer, due);
     this.dues.set(timer, due);
-    return super.add(due, key, () => {
+    return super.add(due, order, key, () => {
       this.standing.delete(timer);
       this.fired.add(timer);
       fire();
@@ -91,9 +91,10 @@ export class Process {
       budget: null,
       spec: null,
     };
-    const run = await createRun(RUN, created, process.#body(), process.ports);
-    assert(run !== undefined);
-    process.#attach(run);
+    const made = await createRun(RUN, created, process.#body(), process.ports);
+    assert(made !== undefined);
+    made.run.goLive(made.first);
+    process.#attach(made.run);
     return process;
   }
 

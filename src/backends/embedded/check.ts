@@ -1,7 +1,7 @@
 import type { Stored } from '../../backend.ts';
 import { encode, toData } from '../../codec.ts';
-import { ValidationError } from '../../protocol/errors.ts';
-import { checkId } from '../../protocol/ids.ts';
+import { JournalTooLongError, ValidationError } from '../../protocol/errors.ts';
+import { checkId, type RunId } from '../../protocol/ids.ts';
 
 /** What both stores refuse at the door, so that neither takes what the other would not. */
 
@@ -11,12 +11,23 @@ export interface At {
   barrier?: boolean;
 }
 
-/** @throws ValidationError */
-export function checkAppend(run: unknown, entries: readonly Stored[], at: At): void {
+/** SQLite keeps the number of a run and a seq in one integer: 20 bits for the seq leave 33 for the run that JavaScript counts exactly. */
+export const SEQ_BITS = 20;
+export const MAX_SEQ = 2 ** SEQ_BITS - 1;
+
+/** @throws ValidationError, JournalTooLongError */
+export function checkAppend(run: RunId, entries: readonly Stored[], at: At): void {
   checkId(run, 'run id');
   checkCount(at.after, 'after', 0);
   checkCount(at.epoch, 'epoch', 0);
   if (entries.length === 0) throw new ValidationError('An append needs at least one entry.', { path: 'entries' });
+  const end = at.after + entries.length;
+  if (end > MAX_SEQ)
+    throw new JournalTooLongError(`Run ${run} would have ${end} entries; at most ${MAX_SEQ} can be stored.`, {
+      run,
+      entries: end,
+      limit: MAX_SEQ,
+    });
   let epoch = at.epoch;
   for (const [index, entry] of entries.entries()) {
     const path = `entries[${index}]`;

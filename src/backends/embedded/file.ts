@@ -2,6 +2,7 @@ import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, rmSync
 import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StorageError, UnsupportedFormatError } from '../../protocol/errors.ts';
+import { MAX_SEQ, SEQ_BITS } from './check.ts';
 import { damaged } from './failure.ts';
 
 /** 'TROU'; tells our file from any other SQLite file. */
@@ -9,15 +10,24 @@ const APPLICATION = 0x54524f55;
 /** Raise it with every change of the schema: an older troupe then leaves the file alone. */
 const VERSION = 1;
 
-// Rows also have a rowid: a run's entries stay small in the index, and new rows go to the end of the table, whatever their run.
+// An entry's id is the number of its run and its seq in one (see journal.ts). With the name of the run as key every append would
+// write into an index too.
 const SCHEMA = `
   PRAGMA application_id = ${APPLICATION};
   PRAGMA user_version = ${VERSION};
-  CREATE TABLE entries (
-    run TEXT NOT NULL, seq INTEGER NOT NULL, epoch INTEGER NOT NULL, hash BLOB NOT NULL, bytes BLOB NOT NULL,
-    PRIMARY KEY (run, seq)
-  ) STRICT;
+  CREATE TABLE runs (no INTEGER PRIMARY KEY, run TEXT NOT NULL UNIQUE) STRICT;
+  CREATE TABLE entries (id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, hash BLOB NOT NULL, bytes BLOB NOT NULL) STRICT;
   CREATE TABLE registry (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, hash BLOB NOT NULL, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+`;
+
+/** Of the first entries of all runs (one seek each) one that has no run, or a seq of 0. */
+const STRAY = `
+  WITH RECURSIVE firsts(id) AS (
+    SELECT min(id) FROM entries
+    UNION ALL SELECT (SELECT min(id) FROM entries WHERE id >= ((firsts.id >> ${SEQ_BITS}) + 1) << ${SEQ_BITS}) FROM firsts WHERE firsts.id IS NOT NULL
+  )
+  SELECT id FROM firsts
+  WHERE id IS NOT NULL AND (id & ${MAX_SEQ} = 0 OR NOT EXISTS (SELECT 1 FROM runs WHERE no = firsts.id >> ${SEQ_BITS})) LIMIT 1
 `;
 
 /**
@@ -54,6 +64,8 @@ export function openFile(dir: string, level: 'process' | 'disk', unique: string)
     // 1.5 ms per MB; folding the same runs costs far more.
     const state = db.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check'];
     if (state !== 'ok') throw damaged('open the store', file, String(state));
+    // Nor that its id was altered into one of no run: no index tells an id anew.
+    if (db.prepare(STRAY).get() !== undefined) throw damaged('open the store', file, 'an entry belongs to no run');
   } catch (error) {
     db.close();
     throw error;

@@ -1,7 +1,7 @@
 import type { Journal, Stored } from '../../backend.ts';
 import type { DatabaseSync } from 'node:sqlite';
 import { checkId, isId, type RunId } from '../../protocol/ids.ts';
-import { checkAppend, checkCount } from './check.ts';
+import { checkAppend, checkCount, MAX_SEQ, SEQ_BITS } from './check.ts';
 import { damaged, explain } from './failure.ts';
 import type { Group } from './group.ts';
 
@@ -19,28 +19,72 @@ const PAGE_BYTES = 1 << 20;
 
 type Row = Record<string, unknown>;
 
-export function sqliteJournal({ db, file, group, use }: Store): Journal {
-  const insert = db.prepare('INSERT INTO entries (run, seq, epoch, hash, bytes) VALUES (?, ?, ?, ?, ?)');
-  const last = db.prepare('SELECT seq, epoch FROM entries WHERE run = ? ORDER BY seq DESC LIMIT 1');
-  const tail = db.prepare('SELECT seq, epoch, hash, bytes FROM entries WHERE run = ? ORDER BY seq DESC LIMIT 1');
-  const page = db.prepare(
-    'SELECT seq, epoch, hash, bytes FROM entries WHERE run = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?',
-  );
-  const next = db.prepare('SELECT run FROM entries WHERE run > ? ORDER BY run, seq LIMIT 1');
+/** An entry's id is `no * SPAN + seq`: a run's entries stand together, and an append writes one page. */
+const SPAN = 2 ** SEQ_BITS;
+const MAX_NO = 2 ** (53 - SEQ_BITS) - 1;
+/** A name and its number take some 100 bytes. */
+const KNOWN = 1 << 14;
 
-  // Asked inside the transaction that writes, never remembered: no other process can raise the epoch in between (F1).
-  const append = (run: RunId, entries: readonly Stored[], epoch: number, after: number): boolean => {
-    const before = last.get(run);
-    if ((before?.['seq'] ?? 0) !== after || Number(before?.['epoch'] ?? 0) > epoch) return false;
-    for (const entry of entries) insert.run(run, entry.seq, entry.epoch, entry.hash, entry.bytes);
-    return true;
+export function sqliteJournal({ db, file, group, use }: Store): Journal {
+  const number = db.prepare('SELECT no FROM runs WHERE run = ?');
+  const add = db.prepare('INSERT INTO runs (run) VALUES (?) RETURNING no');
+  const insert = db.prepare('INSERT INTO entries (id, epoch, hash, bytes) VALUES (?, ?, ?, ?)');
+  const last = db.prepare('SELECT id, epoch FROM entries WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1');
+  const tail = db.prepare(
+    'SELECT id, epoch, hash, bytes FROM entries WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1',
+  );
+  const page = db.prepare('SELECT id, epoch, hash, bytes FROM entries WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?');
+  // From the entries: a run that has none is not listed, and entries that have no run do not pass unseen.
+  const next = db.prepare(
+    `SELECT entries.id >> ${SEQ_BITS} AS no, run FROM entries LEFT JOIN runs ON no = entries.id >> ${SEQ_BITS}
+     WHERE entries.id >= ? ORDER BY entries.id LIMIT 1`,
+  );
+
+  const baseOf = (no: unknown, run: RunId): number => {
+    if (typeof no === 'number' && no >= 1 && no <= MAX_NO) return no * SPAN;
+    throw damaged(`find run ${run}`, file, 'it has a number that troupe never wrote', { run, seq: 1 });
   };
 
-  const pageOf = (run: RunId, from: number, to: number): Stored[] => {
+  // Where the ids of a run begin: never changes once it is committed, and only then it is kept here.
+  const known = new Map<RunId, number>();
+  const remember = (run: RunId, base: number): void => {
+    if (known.size >= KNOWN) known.clear();
+    known.set(run, base);
+  };
+  const find = (run: RunId): number | undefined => {
+    const row = number.get(run);
+    return row === undefined ? undefined : baseOf(row['no'], run);
+  };
+  /** Outside a transaction only. */
+  const findCommitted = (run: RunId): number | undefined => {
+    const base = known.get(run) ?? find(run);
+    if (base !== undefined) remember(run, base);
+    return base;
+  };
+  const lastOf = (base: number): Row | undefined => last.get(base + 1, base + MAX_SEQ);
+
+  const begin = (run: RunId): number => {
+    const base = baseOf(add.get(run)?.['no'], run);
+    if (lastOf(base) === undefined) return base;
+    throw damaged(`begin run ${run}`, file, 'the entries of another run stand where its own would', { run, seq: 1 });
+  };
+
+  // Asked inside the transaction that writes, never remembered: no other process can raise the epoch in between (F1).
+  const append = (run: RunId, entries: readonly Stored[], epoch: number, after: number): number | undefined => {
+    let base = known.get(run) ?? find(run);
+    const before = base === undefined ? undefined : lastOf(base);
+    const reached = base === undefined || before === undefined ? 0 : Number(before['id']) - base;
+    if (reached !== after || Number(before?.['epoch'] ?? 0) > epoch) return undefined;
+    base ??= begin(run);
+    for (const entry of entries) insert.run(base + entry.seq, entry.epoch, entry.hash, entry.bytes);
+    return base;
+  };
+
+  const pageOf = (run: RunId, base: number, from: number, to: number): Stored[] => {
     const rows: Stored[] = [];
     let bytes = 0;
-    for (const row of page.iterate(run, from, to, PAGE_ROWS)) {
-      const entry = storedOf(row, file, run, from);
+    for (const row of page.iterate(base + from, base + to, PAGE_ROWS)) {
+      const entry = storedOf(row, file, run, base, from);
       rows.push(entry);
       bytes += entry.bytes.byteLength;
       if (bytes > PAGE_BYTES) break;
@@ -54,7 +98,9 @@ export function sqliteJournal({ db, file, group, use }: Store): Journal {
       checkAppend(run, entries, { epoch, after });
       try {
         const { value, level } = await group.submit(() => append(run, entries, epoch, after), barrier);
-        return value ? { status: 'appended', level } : { status: 'refused' };
+        if (value === undefined) return { status: 'refused' };
+        remember(run, value);
+        return { status: 'appended', level };
       } catch (error) {
         throw explain(error, `append entry ${after + 1} of run ${run}`, file, { run, seq: after + 1 });
       }
@@ -73,9 +119,11 @@ export function sqliteJournal({ db, file, group, use }: Store): Journal {
         }
       };
       // As it is now: what is appended while somebody reads is not for this reader.
-      const end = Number(attempt(() => last.get(run))?.['seq'] ?? 0);
+      const base = attempt(() => findCommitted(run));
+      if (base === undefined) return;
+      const end = Number(attempt(() => lastOf(base))?.['id'] ?? base) - base;
       while (from <= end) {
-        const entries = attempt(() => pageOf(run, from, end));
+        const entries = attempt(() => pageOf(run, base, from, end));
         const reached = entries.at(-1)?.seq ?? 0;
         // Only a broken index loses or repeats what it has just told.
         if (reached < from) throw damaged(`read run ${run}`, file, 'its index is out of order', { run, seq: from });
@@ -88,45 +136,41 @@ export function sqliteJournal({ db, file, group, use }: Store): Journal {
       use();
       checkId(run, 'run id');
       try {
-        const row = tail.get(run);
-        return row === undefined ? undefined : storedOf(row, file, run, 1);
+        const base = findCommitted(run);
+        const row = base === undefined ? undefined : tail.get(base + 1, base + MAX_SEQ);
+        return base === undefined || row === undefined ? undefined : storedOf(row, file, run, base, 1);
       } catch (error) {
         throw explain(error, `read the last entry of run ${run}`, file, { run, seq: 1 });
       }
     },
 
     async *list() {
-      let run = '';
+      let no = 0;
       let broken = false;
       for (;;) {
         use();
-        let found: unknown;
+        let found: Row | undefined;
         try {
-          found = next.get(run)?.['run'];
+          found = next.get((no + 1) * SPAN);
         } catch (error) {
           throw explain(error, 'list the runs', file);
         }
         if (found === undefined) break;
-        if (typeof found !== 'string' || found <= run)
-          throw damaged('list the runs', file, 'its index is out of order');
-        run = found;
+        const reached = Number(found['no']);
+        if (reached <= no) throw damaged('list the runs', file, 'its index is out of order');
+        no = reached;
         // The others are given first: one damaged name must not hide them.
-        if (isId(found)) yield found as RunId;
+        if (isId(found['run'])) yield found['run'] as RunId;
         else broken = true;
       }
-      if (broken) throw damaged('list the runs', file, 'a run has a name that troupe never wrote');
+      if (broken) throw damaged('list the runs', file, 'a run has no name, or one that troupe never wrote');
     },
   };
 }
 
-function storedOf(row: Row, file: string, run: RunId, seq: number): Stored {
-  const { seq: number, epoch, hash, bytes } = row;
-  if (
-    typeof number === 'number' &&
-    typeof epoch === 'number' &&
-    hash instanceof Uint8Array &&
-    bytes instanceof Uint8Array
-  )
-    return { seq: number, epoch, bytes, hash };
+function storedOf(row: Row, file: string, run: RunId, base: number, seq: number): Stored {
+  const { id, epoch, hash, bytes } = row;
+  if (typeof id === 'number' && typeof epoch === 'number' && hash instanceof Uint8Array && bytes instanceof Uint8Array)
+    return { seq: id - base, epoch, bytes, hash };
   throw damaged(`read run ${run}`, file, 'an entry is not of the kind that was written', { run, seq });
 }

@@ -20,6 +20,8 @@ import type { Backend } from '../../../../src/backend.ts';
 import { embedded } from '../../../../src/backends/embedded/index.ts';
 import { unseal } from '../../../../src/chain.ts';
 import {
+  CorruptJournalError,
+  JournalTooLongError,
   StorageError,
   StorageFullError,
   TroupeError,
@@ -43,14 +45,20 @@ const append = async (backend: Backend, count: number, after = 0, run: RunId = R
   return backend.journal.append(run, sealed(run, count, { after, ...(before && { before }) }), { epoch: 1, after });
 };
 
+const id = (seq: string): string => `((SELECT no FROM runs WHERE run = :run) * 1048576 + ${seq})`;
 const harm: Record<Damage, string> = {
-  altered: `UPDATE entries SET bytes = CAST(substr(bytes, 1, length(bytes) - 1) || x'7f' AS BLOB) WHERE run = :run AND seq = :seq`,
-  missing: 'DELETE FROM entries WHERE run = :run AND seq = :seq',
+  altered: `UPDATE entries SET bytes = CAST(substr(bytes, 1, length(bytes) - 1) || x'7f' AS BLOB) WHERE id = ${id(':seq')}`,
+  missing: `DELETE FROM entries WHERE id = ${id(':seq')}`,
   repeated: `UPDATE entries SET (epoch, hash, bytes) =
-    (SELECT epoch, hash, bytes FROM entries WHERE run = :run AND seq = :seq) WHERE run = :run AND seq = :seq + 1`,
+    (SELECT epoch, hash, bytes FROM entries WHERE id = ${id(':seq')}) WHERE id = ${id(':seq + 1')}`,
   swapped: `UPDATE entries SET (epoch, hash, bytes) =
-    (SELECT epoch, hash, bytes FROM entries AS o WHERE o.run = :run AND o.seq = 2 * :seq + 1 - entries.seq)
-    WHERE run = :run AND seq IN (:seq, :seq + 1)`,
+    (SELECT epoch, hash, bytes FROM entries AS o WHERE o.id = 2 * ${id(':seq')} + 1 - entries.id)
+    WHERE id IN (${id(':seq')}, ${id(':seq + 1')})`,
+};
+const alter = (dir: string, sql: string): void => {
+  const db = new DatabaseSync(join(dir, 'troupe.db'));
+  db.exec(sql);
+  db.close();
 };
 
 for (const level of ['process', 'disk'] as const)
@@ -145,6 +153,24 @@ describe('a process', () => {
     await expect(same).rejects.toThrow(StorageError);
     await append(first, 1);
     await first.close();
+  });
+});
+
+describe('a run', () => {
+  it('ends at the last seq that an id has room for', async () => {
+    const dir = newDir();
+    const backend = await open(dir);
+    await append(backend, 1);
+    const last = 2 ** 20 - 1;
+    alter(dir, `UPDATE entries SET id = 1048576 + ${last - 1}`);
+    const next = runId('next');
+    expect((await append(backend, 1, 0, next)).status).toBe('appended');
+    await expect(append(backend, 2, last - 1)).rejects.toThrow(JournalTooLongError);
+    expect((await append(backend, 1, last - 1)).status).toBe('appended');
+    await expect(append(backend, 1, last)).rejects.toThrow(JournalTooLongError);
+    expect((await backend.journal.tail(RUN))?.seq).toBe(last);
+    expect(await all(unseal(next, backend.journal.read(next)))).toHaveLength(1);
+    await backend.close();
   });
 });
 
@@ -263,6 +289,72 @@ describe('J4: a damaged file', () => {
     expect(seen.reported).toBeGreaterThan(100);
   }, 60_000);
 
+  const reading = (backend: Backend, run: RunId) => all(unseal(run, backend.journal.read(run)));
+  it.each([
+    ['a run renamed', `UPDATE runs SET run = 'renamed' WHERE no = 1`, [runId('renamed')], [runs[1]]],
+    [
+      'two runs swapped',
+      `UPDATE runs SET run = 'x' WHERE no = 1; UPDATE runs SET run = 'run-0' WHERE no = 2; UPDATE runs SET run = 'run-1' WHERE no = 1`,
+      [runs[0], runs[1]],
+      [runs[2]],
+    ],
+    [
+      "an entry at the end of another run's",
+      'UPDATE entries SET id = 1048576 * 2 + 13 WHERE id = 1048576 + 12',
+      [runs[1]],
+      [runs[2]],
+    ],
+  ] as [string, string, RunId[], RunId[]][])('with %s is reported by the chain', async (_, sql, broken, sound) => {
+    const dir = newDir();
+    mkdirSync(dir);
+    writeFileSync(join(dir, 'troupe.db'), await store());
+    alter(dir, sql);
+    const backend = await open(dir);
+    for (const run of broken) await expect(reading(backend, run)).rejects.toThrow(CorruptJournalError);
+    for (const run of sound) expect(await reading(backend, run)).toHaveLength(LENGTH);
+    await backend.close();
+  });
+
+  it.each([
+    ['a run without its name', 'DELETE FROM runs WHERE no = 3'],
+    ['the last run without its name', 'DELETE FROM runs WHERE no = 8'],
+    ['the last entry of all under another run', 'UPDATE entries SET id = 9 * 1048576 + 12 WHERE id = 8 * 1048576 + 12'],
+    ['an entry before the first', 'UPDATE entries SET id = 4 * 1048576 WHERE id = 4 * 1048576 + 1'],
+    ['an entry of a negative id', 'UPDATE entries SET id = -1 WHERE id = 8 * 1048576 + 12'],
+  ])('with %s is reported when it is opened', async (_, sql) => {
+    const dir = newDir();
+    mkdirSync(dir);
+    writeFileSync(join(dir, 'troupe.db'), await store());
+    alter(dir, sql);
+    await expect(open(dir)).rejects.toThrow(StorageError);
+  });
+
+  it('while it is open: lists the runs that have a name, reports the others, and gives their entries to nobody', async () => {
+    const dir = newDir();
+    const backend = await open(dir);
+    for (const run of runs) await append(backend, 1, 0, run);
+    alter(dir, 'DELETE FROM runs WHERE no = 8; DELETE FROM entries WHERE id = 1048576 + 1');
+    const listed: RunId[] = [];
+    const list = async (): Promise<void> => {
+      for await (const run of backend.journal.list()) listed.push(run);
+    };
+    await expect(list()).rejects.toThrow(StorageError);
+    expect(listed).toEqual(runs.slice(1, -1));
+    await expect(append(backend, 1, 0, runId('new'))).rejects.toThrow(CorruptJournalError);
+    expect(await all(backend.journal.read(runId('new')))).toEqual([]);
+    await backend.close();
+  });
+
+  it('with a run number that cannot be is reported', async () => {
+    const dir = newDir();
+    const backend = await open(dir);
+    alter(dir, `INSERT INTO runs VALUES (${2 ** 33 - 1}, 'last')`);
+    await expect(append(backend, 1)).rejects.toThrow(CorruptJournalError);
+    alter(dir, `INSERT INTO runs VALUES (${2 ** 33}, 'beyond')`);
+    await expect(backend.journal.tail(runId('beyond'))).rejects.toThrow(CorruptJournalError);
+    await backend.close();
+  });
+
   it('with a torn log loses the torn end only', async () => {
     const dir = newDir();
     const backend = await open(dir);
@@ -287,7 +379,9 @@ describe('a failed commit', () => {
     const backend = await open(dir);
     await append(backend, 1);
     const db = new DatabaseSync(join(dir, 'troupe.db'));
-    db.exec(`CREATE TRIGGER fail AFTER INSERT ON entries WHEN new.seq = 3 BEGIN SELECT raise(ABORT, 'no'); END`);
+    db.exec(
+      `CREATE TRIGGER fail AFTER INSERT ON entries WHEN new.id % 1048576 = 3 BEGIN SELECT raise(ABORT, 'no'); END`,
+    );
     const other = runId('other');
     const both = await Promise.allSettled([append(backend, 2, 1), append(backend, 1, 0, other)]);
     expect(both.map(({ status }) => status)).toEqual(['rejected', 'fulfilled']);
@@ -296,6 +390,26 @@ describe('a failed commit', () => {
     db.exec('DROP TRIGGER fail');
     expect((await append(backend, 2, 1)).status).toBe('appended');
     db.close();
+    await backend.close();
+  });
+
+  it('leaves no run behind that another could be taken for', async () => {
+    const dir = newDir();
+    const backend = await open(dir);
+    alter(
+      dir,
+      `CREATE TRIGGER fail AFTER INSERT ON entries WHEN new.id % 1048576 = 3 BEGIN SELECT raise(ABORT, 'no'); END`,
+    );
+    const other = runId('other');
+    const both = await Promise.allSettled([append(backend, 3), append(backend, 1, 0, other)]);
+    expect(both.map(({ status }) => status)).toEqual(['rejected', 'fulfilled']);
+    expect(await all(backend.journal.read(RUN))).toEqual([]);
+    expect((await append(backend, 2)).status).toBe('appended');
+    for (const [run, count] of [
+      [RUN, 2],
+      [other, 1],
+    ] as const)
+      expect(await all(unseal(run, backend.journal.read(run)))).toHaveLength(count);
     await backend.close();
   });
 
