@@ -187,7 +187,7 @@ export class Pump {
         await this.#mustBeOurs(stored.at(-1)?.hash);
         return at.barrier ? 'disk' : 'process';
       } catch (error) {
-        if (!(error instanceof StorageError) || this.#stopped) throw error;
+        if (!(error instanceof StorageError && error.retryable) || this.#stopped) throw error;
         await this.#pause(error);
       }
     }

@@ -19,20 +19,15 @@ export const decode = (bytes: Uint8Array): unknown => packr.unpack(bytes);
 
 const MAX_DEPTH = 256;
 const MAX_INT64 = 2n ** 63n;
-
-const refuse = (path: string, what: string): never => {
-  throw new ValidationError(
-    `${path} is ${what}, which a journal cannot keep: use plain objects, arrays, strings, numbers, bigints of 64 bits, booleans, null, Date or Uint8Array.`,
-    { path, what },
-  );
-};
+/** Of one value: what is larger belongs in a file or an object store, and its name in the journal. */
+const MAX_BYTES = 64 * 2 ** 20;
 
 /** What stands for an object instead of a copy of it; undefined for all others. */
 type Replace = (value: object) => unknown;
 
 /** Plain data for any value: a copy in which class instances are plain objects. @throws ValidationError naming the path */
 export function toData(value: unknown, path = 'value', replace?: Replace): unknown {
-  return copy(value, path, [], replace);
+  return new Copy(path, replace).start(value);
 }
 
 /** An event as it is kept. @throws ValidationError unless it is an object with a `type` that a machine can be given */
@@ -46,95 +41,160 @@ export function toEvent(event: unknown): { type: string } {
   return toData(event, 'event') as { type: string };
 }
 
-function copy(value: unknown, path: string, above: object[], replace?: Replace): unknown {
-  switch (typeof value) {
-    case 'string':
-      return value.isWellFormed() ? value : value.toWellFormed();
-    case 'number':
-      return value === 0 ? 0 : value;
-    case 'boolean':
-    case 'undefined':
-      return value;
-    case 'bigint':
-      return value >= -MAX_INT64 && value < MAX_INT64 ? value : refuse(path, 'a bigint of more than 64 bits');
-    case 'symbol':
-    case 'function':
-      return refuse(path, `a ${typeof value}`);
-    case 'object':
-      return value === null ? null : readable(value, path, above, replace);
-  }
-}
-
-/** Getters and proxies may throw what they like. */
-function readable(value: object, path: string, above: object[], replace: Replace | undefined): unknown {
-  const depth = above.length;
-  try {
-    return copyObject(value, path, above, replace);
-  } catch (error) {
-    above.length = depth;
-    if (error instanceof ValidationError) throw error;
-    return refuse(path, 'an object that cannot be read');
-  }
-}
-
-function copyObject(value: object, path: string, above: object[], replace: Replace | undefined): unknown {
-  const stand = replace?.(value);
-  if (stand !== undefined) return stand;
-  if (above.includes(value)) return refuse(path, 'a cycle');
-  if (above.length >= MAX_DEPTH) return refuse(path, `nested deeper than ${MAX_DEPTH} levels`);
-  if (value instanceof Date) return new Date(value);
-  if (value instanceof Uint8Array) return Buffer.from(value);
-  if (value instanceof Error) return toFailure(value, path, above);
-  if (value instanceof Map || value instanceof Set || value instanceof WeakMap || value instanceof WeakSet)
-    return refuse(path, `a ${value.constructor.name}`);
-  if (value instanceof Boolean || value instanceof Number || value instanceof String)
-    return copy(value.valueOf(), path, above);
-  if (value instanceof Promise || value instanceof RegExp || ArrayBuffer.isView(value) || value instanceof ArrayBuffer)
-    return refuse(path, `a ${value.constructor.name}`);
-  if (Object.getOwnPropertySymbols(value).some((key) => Object.prototype.propertyIsEnumerable.call(value, key)))
-    return refuse(path, 'an object with a symbol as a key');
-  above.push(value);
-  let result: unknown;
-  if (Array.isArray(value)) {
-    // Array.from also visits holes, which come back as undefined.
-    result = Array.from(value, (item: unknown, index) => copy(item, `${path}[${index}]`, above, replace));
-  } else {
-    const plain: Record<string, unknown> = {};
-    for (const [key, item] of Object.entries(value)) {
-      if (key === '__proto__') refuse(`${path}.__proto__`, 'a key that would change a prototype');
-      plain[key.isWellFormed() ? key : key.toWellFormed()] = copy(item, `${path}.${key}`, above, replace);
-    }
-    result = plain;
-  }
-  above.pop();
-  return result;
-}
-
 type ErrorLike = Error & { code?: unknown; data?: unknown; context?: unknown; notPerformed?: unknown };
 
-function toFailure(error: ErrorLike, path: string, above: object[]): Failure {
-  above.push(error);
-  const kept = (value: unknown, key: string): unknown => {
+/** One copying: where it stands, so that a refusal can name the place. */
+class Copy {
+  readonly #root: string;
+  readonly #replace: Replace | undefined;
+  readonly #keys: (string | number)[] = [];
+  readonly #above: object[] = [];
+  #bytes = 0;
+
+  constructor(root: string, replace: Replace | undefined) {
+    this.#root = root;
+    this.#replace = replace;
+  }
+
+  start(value: unknown): unknown {
     try {
-      return copy(value, `${path}.${key}`, above.slice());
+      return this.#any(value);
+    } catch (error) {
+      if (error instanceof ValidationError) throw error;
+      // Getters and proxies may throw what they like.
+      return this.#refuse('something that cannot be read');
+    }
+  }
+
+  #any(value: unknown): unknown {
+    switch (typeof value) {
+      case 'string':
+        this.#count(value.length);
+        return value.isWellFormed() ? value : value.toWellFormed();
+      case 'number':
+        this.#count(8);
+        return value === 0 ? 0 : value;
+      case 'boolean':
+      case 'undefined':
+        return value;
+      case 'bigint':
+        return value >= -MAX_INT64 && value < MAX_INT64 ? value : this.#refuse('a bigint of more than 64 bits');
+      case 'symbol':
+      case 'function':
+        return this.#refuse(`a ${typeof value}`);
+      case 'object':
+        return value === null ? null : this.#object(value);
+    }
+  }
+
+  #object(value: object): unknown {
+    const stand = this.#replace?.(value);
+    if (stand !== undefined) return stand;
+    if (this.#above.includes(value)) return this.#refuse('a cycle');
+    if (this.#above.length >= MAX_DEPTH) return this.#refuse(`nested deeper than ${MAX_DEPTH} levels`);
+    if (Array.isArray(value)) return this.#inside(value, () => this.#array(value));
+    const prototype: unknown = Object.getPrototypeOf(value);
+    // Most are; the rest is asked one by one.
+    if (prototype !== Object.prototype && prototype !== null) {
+      const special = this.#special(value);
+      if (special !== undefined) return special;
+    }
+    return this.#inside(value, () => this.#plain(value));
+  }
+
+  /** Undefined for an instance of a class that becomes a plain object. */
+  #special(value: object): unknown {
+    if (value instanceof Date) return new Date(value);
+    if (value instanceof Uint8Array) {
+      this.#count(value.byteLength);
+      return Buffer.from(value);
+    }
+    if (value instanceof Error) return this.#inside(value, () => this.#failure(value));
+    if (value instanceof Boolean || value instanceof Number || value instanceof String)
+      return this.#any(value.valueOf());
+    for (const kind of UNKEPT) if (value instanceof kind) return this.#refuse(`a ${value.constructor.name}`);
+    return ArrayBuffer.isView(value) ? this.#refuse(`a ${value.constructor.name}`) : undefined;
+  }
+
+  #array(value: readonly unknown[]): unknown[] {
+    // Array.from also visits holes, which come back as undefined.
+    return Array.from(value, (item, index) => this.#at(index, item));
+  }
+
+  #plain(value: object): Record<string, unknown> {
+    for (const key of Object.getOwnPropertySymbols(value))
+      if (Object.prototype.propertyIsEnumerable.call(value, key))
+        return this.#refuse('an object with a symbol as a key');
+    const plain: Record<string, unknown> = {};
+    for (const key of Object.keys(value)) {
+      this.#count(key.length);
+      this.#keys.push(key);
+      if (key === '__proto__') this.#refuse('a key that would change a prototype');
+      const item = (value as Record<string, unknown>)[key];
+      plain[key.isWellFormed() ? key : key.toWellFormed()] = this.#any(item);
+      this.#keys.pop();
+    }
+    return plain;
+  }
+
+  #failure(error: ErrorLike): Failure {
+    const data = this.#kept('data', error.data ?? error.context);
+    const cause = this.#kept('cause', error.cause);
+    const { code } = error;
+    return {
+      name: String(error.name).toWellFormed(),
+      message: String(error.message).toWellFormed(),
+      ...(typeof code === 'string' || typeof code === 'number' ? { code: this.#any(code) as string | number } : {}),
+      ...(data === undefined ? {} : { data }),
+      ...(cause === undefined ? {} : { cause }),
+      ...(error.notPerformed === true ? { notPerformed: true } : {}),
+    };
+  }
+
+  /** What hangs on an error and cannot be kept is left out: the error itself matters more. */
+  #kept(key: string, value: unknown): unknown {
+    const [keys, above] = [this.#keys.length, this.#above.length];
+    try {
+      return this.#at(key, value);
     } catch {
+      this.#keys.length = keys;
+      this.#above.length = above;
       return undefined;
     }
-  };
-  const data = kept(error.data ?? error.context, 'data');
-  const cause = kept(error.cause, 'cause');
-  above.pop();
-  return {
-    name: String(error.name).toWellFormed(),
-    message: String(error.message).toWellFormed(),
-    ...(typeof error.code === 'string' || typeof error.code === 'number'
-      ? { code: copy(error.code, path, []) as string | number }
-      : {}),
-    ...(data === undefined ? {} : { data }),
-    ...(cause === undefined ? {} : { cause }),
-    ...(error.notPerformed === true ? { notPerformed: true } : {}),
-  };
+  }
+
+  #at(key: string | number, value: unknown): unknown {
+    this.#keys.push(key);
+    const copied = this.#any(value);
+    this.#keys.pop();
+    return copied;
+  }
+
+  #inside<T>(value: object, copy: () => T): T {
+    this.#above.push(value);
+    const copied = copy();
+    this.#above.pop();
+    return copied;
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#bytes > MAX_BYTES) this.#refuse(`part of a value of more than ${MAX_BYTES / 2 ** 20} MiB`);
+  }
+
+  #refuse(what: string): never {
+    const path = this.#keys.reduce<string>(
+      (to, key) => (typeof key === 'number' ? `${to}[${key}]` : `${to}.${key}`),
+      this.#root,
+    );
+    throw new ValidationError(
+      `${path} is ${what}, which a journal cannot keep: use plain objects, arrays, strings, numbers, bigints of 64 bits, booleans, null, Date or Uint8Array.`,
+      { path, what },
+    );
+  }
 }
+
+const UNKEPT = [Map, Set, WeakMap, WeakSet, Promise, RegExp, ArrayBuffer] as const;
 
 /** What was thrown, as data; never throws. An Error becomes a `Failure`, any other value stays itself. */
 export function thrown(error: unknown): unknown {

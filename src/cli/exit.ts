@@ -11,7 +11,7 @@ export const EXIT = {
   budget: 4,
   /** Waiting for a person. */
   waiting: 5,
-  /** Left by a second Ctrl-C, as shells have it. */
+  /** Left at a signal, as shells have it. */
   left: 130,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
@@ -47,7 +47,7 @@ export function exitOfSummary({ status, error }: Summary): ExitCode {
   }
 }
 
-const GRAVEST: readonly ExitCode[] = [EXIT.failed, EXIT.usage, EXIT.budget, EXIT.killed, EXIT.waiting];
+const GRAVEST: readonly ExitCode[] = [EXIT.left, EXIT.failed, EXIT.usage, EXIT.budget, EXIT.killed, EXIT.waiting];
 
 /** Of several runs the gravest end counts. */
 export const gravest = (codes: readonly ExitCode[]): ExitCode =>

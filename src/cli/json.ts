@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { inspect } from 'node:util';
 import { ValidationError } from '../protocol/errors.ts';
 
 /** One line of JSON. What JSON has no word for: a bigint becomes its digits, bytes become base64. */
@@ -10,8 +11,14 @@ export const toJson = (value: unknown): string =>
     return typeof item === 'bigint' ? String(item) : item;
   }) ?? 'null';
 
-/** What `--json` says of an error. */
-export function errorData(error: unknown): { code: string; message: string; context?: unknown } {
+export interface ErrorData {
+  code: string;
+  message: string;
+  context?: unknown;
+}
+
+/** What `--json` says of an error, or of whatever else was thrown. */
+export function errorData(error: unknown): ErrorData {
   const { code, message, context } = (typeof error === 'object' && error !== null ? error : {}) as {
     code?: unknown;
     message?: unknown;
@@ -19,10 +26,16 @@ export function errorData(error: unknown): { code: string; message: string; cont
   };
   return {
     code: typeof code === 'string' ? code : 'UNEXPECTED',
-    message: typeof message === 'string' ? message : String(error),
+    message: typeof message === 'string' ? message : typeof error === 'string' ? error : inspect(error, { depth: 1 }),
     ...(context === undefined ? {} : { context }),
   };
 }
+
+const LONG = 80;
+
+/** Something a user gave, short enough to be told back. */
+export const shortened = (text: string): string =>
+  text.length > LONG ? `${text.slice(0, LONG)}… (${text.length} characters)` : text;
 
 /** @throws ValidationError naming the option */
 function parseJson(text: string, option: string): unknown {

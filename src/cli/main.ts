@@ -5,8 +5,10 @@ import type { KillOptions } from './commands/kill.ts';
 import type { PsOptions } from './commands/ps.ts';
 import type { ResolveOptions } from './commands/resolve.ts';
 import type { RunOptions } from './commands/run.ts';
+import { onNothingLeft, onSignal, onStray } from './cut.ts';
 import { EXIT, type ExitCode } from './exit.ts';
 import type { CommonOptions } from './open.ts';
+import { leave } from './stdout.ts';
 
 // A command is imported when it is called: help and version need none of what stands behind them.
 
@@ -20,7 +22,10 @@ const program = new Command('troupe')
   .addHelpText(
     'after',
     `
-Exit codes: 0 completed, 1 failed, 2 usage, 3 killed, 4 over budget, 5 waiting for a person.
+Exit codes: 0 completed, 1 failed, 2 usage, 3 killed, 4 over budget, 5 waiting for a person, 130 left at a signal.
+
+Signals: Ctrl-C kills the run that run or resolve sees through, and lets go of those of recover;
+SIGTERM lets go. What was let go of goes on with: troupe recover. A second signal leaves at once.
 
 Example:
   troupe run plan.txt --id monday`,
@@ -99,6 +104,8 @@ command(
   exit = import('./commands/replay.ts').then(({ replay }) => replay(run, options));
 });
 
+const json = process.argv.includes('--json');
+
 async function main(): Promise<ExitCode> {
   try {
     await program.parseAsync();
@@ -106,12 +113,13 @@ async function main(): Promise<ExitCode> {
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.completed;
     const { fail } = await import('./fail.ts');
-    return fail(error, process.argv.includes('--json'));
+    return fail(error, json);
   }
 }
 
-// `troupe ps | head`
-process.stdout.on('error', () => process.exit(EXIT.completed));
-const code = await main();
-// What a tool has left running must not hold the process, and what was written must get out.
-process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+// `troupe run plan.txt | head`: that nobody reads on is no reason to leave a run, or to say that it went well.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+for (const stray of ['uncaughtException', 'unhandledRejection']) process.on(stray, (error) => onStray(error, json));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => onSignal(signal, json));
+process.on('beforeExit', () => onNothingLeft(json));
+leave(await main());

@@ -1,5 +1,8 @@
+import type { BackendFactory } from '../backend.ts';
+import { ValidationError } from '../protocol/errors.ts';
 import { createTroupe, type Troupe } from '../troupe.ts';
 import { loadConfig, type Config } from './config.ts';
+import { driving } from './driving.ts';
 import type { ExitCode } from './exit.ts';
 import { errorData } from './json.ts';
 import { harmless, Terminal } from './terminal.ts';
@@ -21,13 +24,45 @@ export interface Session {
 export async function open(options: CommonOptions, work: (session: Session) => Promise<ExitCode>): Promise<ExitCode> {
   const terminal = new Terminal(options);
   const config = await loadConfig(options.config);
-  const { backend, definitions, tools } = config;
+  const { definitions, tools } = config;
+  const backend = checked(config.backend);
   const report = (error: unknown, where: string): void =>
     terminal.note(harmless(`troupe: ${where}: ${errorData(error).message}`));
   const troupe = await createTroupe({ backend, definitions, tools, recover: false, report });
   try {
     return await work({ troupe, config, terminal });
   } finally {
-    await troupe.close();
+    driving.end();
+    // What the command came to stands.
+    await troupe.close().catch((error: unknown) => terminal.error(error));
   }
 }
+
+const PARTS = {
+  journal: ['append', 'read', 'tail', 'list'],
+  registry: ['get', 'put', 'delete', 'list'],
+} as const;
+
+/** A backend of the user's own is whole before anything is done with it. */
+const checked = ({ open: openBackend }: BackendFactory): BackendFactory => ({
+  open: async (ports) => {
+    const backend = await openBackend(ports);
+    const has = (part: unknown, name: string): boolean =>
+      typeof (part as Record<string, unknown> | null | undefined)?.[name] === 'function';
+    const missing = [
+      ...['alive', 'close'].filter((name) => !has(backend, name)),
+      ...Object.entries(PARTS).flatMap(([part, names]) =>
+        names
+          .filter((name) => !has((backend as unknown as Record<string, unknown> | undefined)?.[part], name))
+          .map((name) => `${part}.${name}`),
+      ),
+    ];
+    if (missing.length === 0) return backend;
+    throw new ValidationError(
+      `The backend of the config is none: its open() gives nothing with ${missing.join(', ')}.`,
+      {
+        missing,
+      },
+    );
+  },
+});

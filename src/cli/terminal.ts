@@ -1,5 +1,6 @@
 import { stripVTControlCharacters, styleText } from 'node:util';
 import { errorData, toJson } from './json.ts';
+import { answer, reserve } from './stdout.ts';
 
 export type Style = 'green' | 'red' | 'yellow' | 'cyan' | 'dim' | 'bold';
 
@@ -30,8 +31,7 @@ export class Terminal {
     const plain = !color || (process.env['NO_COLOR'] ?? '') !== '';
     this.#color = this.#out.isTTY && !plain;
     this.redraws = this.#out.isTTY && process.env['TERM'] !== 'dumb';
-    // What tools print would stand between the JSON.
-    if (json) console.log = console.info = console.debug = console.error;
+    if (json) reserve();
   }
 
   paint(style: Style, text: string): string {
@@ -54,7 +54,7 @@ export class Terminal {
   }
 
   result(value: unknown): void {
-    if (this.json) process.stdout.write(`${toJson(value)}\n`);
+    if (this.json) answer(toJson(value));
   }
 
   /** In the place of what was drawn before. */

@@ -145,9 +145,10 @@ export class StorageFullError extends TroupeError {
     super('STORAGE_FULL', message, { context, retryable: true, cause });
   }
 }
+/** The store failed. `retryable` is false where trying again cannot help. */
 export class StorageError extends TroupeError {
-  constructor(message: string, context: Context, cause?: unknown) {
-    super('STORAGE', message, { context, cause });
+  constructor(message: string, context: Context, cause?: unknown, retryable = true) {
+    super('STORAGE', message, { context, cause, retryable });
   }
 }
 export class DefinitionChangedError extends TroupeError {

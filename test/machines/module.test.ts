@@ -44,7 +44,7 @@ const ready = (concurrency = 2): State => step(starting(concurrency), connected)
 describe('starting', () => {
   test('connects, and takes no call before it has', () => {
     const [state, actions] = initialTransition(machine, { concurrency: 2 });
-    expect(actions).toMatchObject([{ type: 'xstate.spawnChild', params: { src: 'connect' } }]);
+    expect(actions.at(-1)).toMatchObject({ type: 'xstate.spawnChild', params: { src: 'connect' } });
     expect([state.value, state.can({ type: 'module.admit' })]).toEqual(['starting', false]);
     expect(ready().value).toBe('ready');
   });

@@ -135,3 +135,18 @@ function syncDirectory(dir: string): void {
     closeSync(fd);
   }
 }
+
+/** Throws once the file that was opened is no longer the one that stands there. A stat opens nothing, so it drops no lock. */
+export function watch(file: string): () => void {
+  const opened = statSync(file);
+  return () => {
+    const now = statSync(file, { throwIfNoEntry: false });
+    if (now?.ino === opened.ino && now.dev === opened.dev) return;
+    throw new StorageError(
+      `${file} was deleted or replaced while it was open: what is written now would be lost. Restore it and start again.`,
+      { file },
+      undefined,
+      false,
+    );
+  };
+}

@@ -24,15 +24,22 @@ export class Group {
   readonly #db: DatabaseSync;
   readonly #level: 'process' | 'disk';
   readonly #immediate: (run: () => void) => void;
+  readonly #mustBeThere: () => void;
   readonly #statement: { begin: () => unknown; commit: () => unknown };
   #waiting: Work[] = [];
   #scheduled = false;
   #refusals = 0;
 
-  constructor(db: DatabaseSync, level: 'process' | 'disk', immediate: (run: () => void) => void) {
+  constructor(
+    db: DatabaseSync,
+    level: 'process' | 'disk',
+    immediate: (run: () => void) => void,
+    mustBeThere: () => void,
+  ) {
     this.#db = db;
     this.#level = level;
     this.#immediate = immediate;
+    this.#mustBeThere = mustBeThere;
     const begin = db.prepare('BEGIN IMMEDIATE');
     const commit = db.prepare('COMMIT');
     this.#statement = { begin: () => begin.run(), commit: () => commit.run() };
@@ -98,6 +105,8 @@ export class Group {
       for (culprit of works) culprit.write();
       culprit = undefined;
       this.#statement.commit();
+      // SQLite goes on writing to a file that has been deleted or replaced; nobody would find it again.
+      this.#mustBeThere();
     } catch (error) {
       this.#tidy('ROLLBACK');
       return { error, culprit };

@@ -2,7 +2,7 @@ import type { Backend, BackendFactory } from '../../backend.ts';
 import { ClosedError } from '../../protocol/errors.ts';
 import { checkId, ownerId } from '../../protocol/ids.ts';
 import { explain } from './failure.ts';
-import { openFile } from './file.ts';
+import { openFile, watch } from './file.ts';
 import { Group } from './group.ts';
 import { sqliteJournal, type Store } from './journal.ts';
 import { hold, isAlive } from './owner.ts';
@@ -22,7 +22,7 @@ export function openSqlite({ dir, level }: { dir: string; level: 'process' | 'di
         if (closing !== undefined)
           throw new ClosedError(`The backend of ${dir} is closed: open another.`, { dir, owner });
       };
-      const store: Store = { db, file, group: new Group(db, level, ports.immediate), use };
+      const store: Store = { db, file, group: new Group(db, level, ports.immediate, watch(file)), use };
       const journal = sqliteJournal(store);
       const registry = sqliteRegistry(store);
       const letGo = hold(dir, owner);

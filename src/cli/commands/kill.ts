@@ -1,6 +1,6 @@
 import type { Receipt } from '../../run.ts';
 import { exitOfError, gravest, type ExitCode } from '../exit.ts';
-import { errorData } from '../json.ts';
+import { errorData, shortened } from '../json.ts';
 import { open, type CommonOptions } from '../open.ts';
 
 export interface KillOptions extends CommonOptions {
@@ -24,7 +24,10 @@ export function kill(ids: readonly string[], options: KillOptions): Promise<Exit
         failures.push({ run, error });
         terminal.error(error);
       }
-    terminal.result({ receipts, errors: failures.map(({ run, error }) => ({ run, error: errorData(error) })) });
+    terminal.result({
+      receipts,
+      errors: failures.map(({ run, error }) => ({ run: shortened(run), error: errorData(error) })),
+    });
     return gravest(failures.map(({ error }) => exitOfError(error)));
   });
 }

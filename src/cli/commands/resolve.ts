@@ -2,10 +2,12 @@ import { InvalidStateTransitionError, NotFoundError, ValidationError } from '../
 import type { Decision } from '../../run.ts';
 import type { Troupe } from '../../troupe.ts';
 import { drive } from '../drive.ts';
-import { exitOfSummary, type ExitCode } from '../exit.ts';
-import { readInput } from '../json.ts';
+import { driving } from '../driving.ts';
+import type { ExitCode } from '../exit.ts';
+import { killAtInterrupt } from '../interrupt.ts';
+import { readInput, shortened } from '../json.ts';
 import { open, type CommonOptions } from '../open.ts';
-import { outcomeData, outcomeLines } from '../outcome.ts';
+import { exitOfOutcome, outcomeData, outcomeLines } from '../outcome.ts';
 import { Progress } from '../progress.ts';
 
 export interface ResolveOptions extends CommonOptions {
@@ -15,16 +17,20 @@ export interface ResolveOptions extends CommonOptions {
 }
 
 export function resolve(id: string, call: string, options: ResolveOptions): Promise<ExitCode> {
-  return open(options, async ({ troupe, terminal }) => {
+  return open(options, async (session) => {
+    const { troupe, terminal } = session;
     const decision = await decisionOf(options);
     const run = await troupe.attach(id);
     await mustBeInDoubt(troupe, id, call);
+    driving.active = true;
+    driving.runs.add(run.id);
+    const letGo = killAtInterrupt(run, session);
     const { seq } = await run.resolve(call, decision);
     terminal.say(`resolved ${call} of ${id}`);
-    const outcome = await drive(run, new Progress(run, terminal, { from: seq }));
+    const outcome = await drive(run, new Progress(run, terminal, { from: seq }), letGo);
     for (const line of outcomeLines(outcome, terminal)) terminal.say(line);
     terminal.result(outcomeData(outcome));
-    return exitOfSummary(outcome.summary);
+    return exitOfOutcome(outcome);
   });
 }
 
@@ -50,9 +56,12 @@ async function mustBeInDoubt(troupe: Troupe, run: string, call: string): Promise
     });
   const calls = inDoubt.map((known) => known.call);
   if (!calls.includes(call))
-    throw new NotFoundError(`Run ${run} has no call '${call}' in doubt; in doubt: ${calls.join(', ') || 'none'}.`, {
-      run,
-      call,
-      inDoubt: calls,
-    });
+    throw new NotFoundError(
+      `Run ${run} has no call '${shortened(call)}' in doubt; in doubt: ${calls.join(', ') || 'none'}.`,
+      {
+        run,
+        call: shortened(call),
+        inDoubt: calls,
+      },
+    );
 }

@@ -1,11 +1,14 @@
+import { randomBytes } from 'node:crypto';
 import type { AnyDefinition } from '../../../actors/body.ts';
 import type { RunHandle } from '../../run.ts';
 import { readDefinition } from '../definition.ts';
 import { drive } from '../drive.ts';
-import { EXIT, exitOfSummary, type ExitCode } from '../exit.ts';
+import { driving } from '../driving.ts';
+import type { ExitCode } from '../exit.ts';
 import { readInput } from '../json.ts';
+import { killAtInterrupt } from '../interrupt.ts';
 import { open, type CommonOptions, type Session } from '../open.ts';
-import { outcomeData, outcomeLines } from '../outcome.ts';
+import { exitOfOutcome, outcomeData, outcomeLines } from '../outcome.ts';
 import { Progress } from '../progress.ts';
 
 export interface RunOptions extends CommonOptions {
@@ -19,9 +22,11 @@ export function run(source: string, options: RunOptions): Promise<ExitCode> {
     const { troupe, config, terminal } = session;
     const input = options.input === undefined ? undefined : await readInput(options.input, '--input');
     const definition = await readDefinition(source, config);
-    const { id, steps } = options;
+    const { id = madeUp(), steps } = options;
+    driving.active = true;
+    driving.runs.add(id);
     const handle: RunHandle = await troupe.start(definition, input as never, {
-      ...(id !== undefined && { id }),
+      id,
       ...(steps !== undefined && { budget: { steps } }),
     });
     terminal.say(`run ${handle.id}`);
@@ -29,33 +34,19 @@ export function run(source: string, options: RunOptions): Promise<ExitCode> {
       terminal.note(
         `${definition.name} is not among the definitions of the config: no other command can go on with this run.`,
       );
-    const interrupted = killOnInterrupt(handle, session);
-    try {
-      // An id that exists may be nobody's.
-      await troupe.recover(handle.id);
-      const spec = definition.kind === 'plan' ? definition.spec.steps.map(({ name }) => name) : [];
-      const outcome = await drive(handle, new Progress(handle, terminal, { steps: spec }));
-      for (const line of outcomeLines(outcome, terminal)) terminal.say(line);
-      terminal.result(outcomeData(outcome));
-      return exitOfSummary(outcome.summary);
-    } finally {
-      interrupted.stop();
-    }
+    const letGo = killAtInterrupt(handle, session);
+    // An id that exists may be nobody's.
+    await troupe.recover(handle.id);
+    const spec = definition.kind === 'plan' ? definition.spec.steps.map(({ name }) => name) : [];
+    const outcome = await drive(handle, new Progress(handle, terminal, { steps: spec }), letGo);
+    for (const line of outcomeLines(outcome, terminal)) terminal.say(line);
+    terminal.result(outcomeData(outcome));
+    return exitOfOutcome(outcome);
   });
 }
 
+/** Known before the run is, so that a process cut short can say which it was. One that begins with '-' would be an option. */
+const madeUp = (): string => randomBytes(12).toString('base64url').replace(/^-/, '_');
+
 const isKept = (definition: AnyDefinition, { config }: Session): boolean =>
   config.definitions.includes(definition) || (definition.kind === 'plan' && definition.parsed);
-
-/** The first Ctrl-C kills the run, the second leaves. */
-function killOnInterrupt(handle: RunHandle, { terminal }: Session): { stop: () => void } {
-  let asked = false;
-  const interrupt = (): void => {
-    if (asked) process.exit(EXIT.left);
-    asked = true;
-    terminal.note(`killing run ${handle.id}; again to leave it`);
-    handle.kill('interrupted').catch((error: unknown) => terminal.error(error));
-  };
-  process.on('SIGINT', interrupt);
-  return { stop: () => void process.off('SIGINT', interrupt) };
-}

@@ -1,0 +1,36 @@
+export type Signal = 'SIGINT' | 'SIGTERM';
+
+/** What this process sees through, known to whatever cuts it short. */
+class Driving {
+  /** The command drives runs, though it may not know them yet. */
+  active = false;
+  readonly runs = new Set<string>();
+  #first: ((signal: Signal) => void) | undefined;
+
+  /** From here on the first Ctrl-C does `interrupt`; resolves when the runs are to be let go of: at a SIGTERM, or a Ctrl-C with nothing to do. */
+  begin(interrupt?: () => void): Promise<Signal> {
+    this.active = true;
+    return new Promise((resolve) => {
+      this.#first = (signal) => {
+        if (signal === 'SIGINT' && interrupt !== undefined) interrupt();
+        else resolve(signal);
+      };
+    });
+  }
+
+  /** False where nobody is left to hear it: it is the second, or nothing is under way. */
+  signal(signal: Signal): boolean {
+    const first = this.#first;
+    this.#first = undefined;
+    first?.(signal);
+    return first !== undefined;
+  }
+
+  end(): void {
+    this.active = false;
+    this.runs.clear();
+    this.#first = undefined;
+  }
+}
+
+export const driving = new Driving();
