@@ -86,7 +86,9 @@ const inside = (actor: AnyActorRef): AnyActorRef & Internals => actor as AnyActo
 
 // A property of the actor: a WeakMap of as many short-lived actors costs the garbage collector a third more per step.
 const OWN = Symbol('troupe');
-export const setOwn = (actor: AnyActorRef, value: object): void => void Object.defineProperty(actor, OWN, { value });
+export const setOwn = (actor: AnyActorRef, value: object): void => {
+  (actor as { [OWN]?: object })[OWN] = value;
+};
 export const ownOf = (actor: AnyActorRef): object | undefined => (actor as { [OWN]?: object })[OWN];
 
 export const isMachine = (logic: AnyActorLogic): logic is AnyStateMachine => '__xstatenode' in logic;

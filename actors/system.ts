@@ -573,6 +573,7 @@ function leafInput(input: unknown): { kept: unknown; given: unknown } {
     references = true;
     return { actor: addressOf(value).key };
   });
+  if (typeof kept !== 'object' || kept === null) return { kept, given: kept };
   // A copy of its own: a leaf may change its input before that is written.
   const given = toData(input, 'input', references ? (value) => (xstate.isActor(value) ? value : undefined) : undefined);
   return { kept, given };

@@ -16,9 +16,8 @@ export type ToolEvent =
   | { type: 'troupe.admitted' }
   /** The owner that had begun the attempt is gone. */
   | { type: 'troupe.interrupted'; effect: Effect }
-  | { type: 'troupe.resolve'; output: unknown }
-  | { type: 'troupe.resolve'; error: Failure }
-  | { type: 'troupe.resolve'; retry: true }
+  /** One of the three. */
+  | { type: 'troupe.resolve'; output?: unknown; error?: Failure; retry?: true }
   | { type: 'troupe.kill' };
 
 export interface ToolCall {
@@ -130,20 +129,20 @@ export function toolMachine(policy: ToolPolicy) {
         on: {
           'troupe.resolve': [
             {
-              guard: ({ event }) => 'retry' in event && event.retry,
+              guard: ({ event }) => event.retry === true,
               target: 'attempting',
               actions: assign(({ context }) => ({ attempt: context.attempt + 1 })),
             },
             {
-              guard: ({ event }) => 'error' in event,
+              guard: ({ event }) => event.error !== undefined,
               target: 'failed',
-              actions: assign(({ event }) => failed('error' in event ? event.error : undefined)),
+              actions: assign(({ event }) => failed(event.error)),
             },
             {
               guard: ({ event }) => 'output' in event && policy.accepts(event.output),
               target: 'succeeded',
               actions: assign(({ event }) => ({
-                exit: { status: 'succeeded', output: 'output' in event ? event.output : undefined },
+                exit: { status: 'succeeded', output: event.output },
               })),
             },
           ],

@@ -27,7 +27,7 @@ type Replace = (value: object) => unknown;
 
 /** Plain data for any value: a copy in which class instances are plain objects. @throws ValidationError naming the path */
 export function toData(value: unknown, path = 'value', replace?: Replace): unknown {
-  return new Copy(path, replace).start(value);
+  return value === null || value === undefined ? value : new Copy(path, replace).start(value);
 }
 
 /** An event as it is kept. @throws ValidationError unless it is an object with a `type` that a machine can be given */

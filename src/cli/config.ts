@@ -6,6 +6,7 @@ import type { AnyDefinition } from '../../actors/body.ts';
 import type { BackendFactory } from '../backend.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import type { AnyTool, Module } from '../protocol/spec.ts';
+import { orNever } from './idle.ts';
 import { errorData } from './json.ts';
 
 /** What `troupe.config.ts` exports by default. */
@@ -71,7 +72,7 @@ export async function importFile(file: string, what: string): Promise<Readonly<R
   const path = resolve(file);
   if (!existsSync(path)) throw new ValidationError(`Cannot read ${what}: there is no file ${path}.`, { file: path });
   try {
-    return await settled(import(pathToFileURL(path).href) as Promise<Record<string, unknown>>);
+    return await orNever(import(pathToFileURL(path).href) as Promise<Record<string, unknown>>);
   } catch (error) {
     const { code, message } = errorData(error);
     const hint =
@@ -80,13 +81,4 @@ export async function importFile(file: string, what: string): Promise<Readonly<R
         : message;
     throw new ValidationError(`Cannot load ${what}, ${file}: ${hint}`, { file: path }, error);
   }
-}
-
-/** Rejects once nothing is left that could settle it. */
-function settled<T>(promise: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const never = (): void => reject(new Error('it awaits something that never comes'));
-    process.prependOnceListener('beforeExit', never);
-    promise.then(resolve, reject).finally(() => process.off('beforeExit', never));
-  });
 }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { inspect } from 'node:util';
-import { ValidationError } from '../protocol/errors.ts';
+import { TroupeError, ValidationError } from '../protocol/errors.ts';
 
 /** One line of JSON. What JSON has no word for: a bigint becomes its digits, bytes become base64. */
 export const toJson = (value: unknown): string =>
@@ -19,17 +19,19 @@ export interface ErrorData {
 
 /** What `--json` says of an error, or of whatever else was thrown. */
 export function errorData(error: unknown): ErrorData {
-  const { code, message, context } = (typeof error === 'object' && error !== null ? error : {}) as {
-    code?: unknown;
-    message?: unknown;
-    context?: unknown;
-  };
-  return {
-    code: typeof code === 'string' ? code : 'UNEXPECTED',
-    message: typeof message === 'string' ? message : typeof error === 'string' ? error : inspect(error, { depth: 1 }),
-    ...(context === undefined ? {} : { context }),
-  };
+  if (error instanceof TroupeError) return { code: error.code, message: error.message, context: error.context };
+  try {
+    const { code, message } = Object(error) as { code?: unknown; message?: unknown };
+    return {
+      code: typeof code === 'string' ? code : 'UNEXPECTED',
+      message: typeof message === 'string' ? message : wordsOf(error),
+    };
+  } catch {
+    return { code: 'UNEXPECTED', message: 'something was thrown that cannot be read' };
+  }
 }
+
+const wordsOf = (thrown: unknown): string => (typeof thrown === 'string' ? thrown : inspect(thrown, { depth: 1 }));
 
 const LONG = 80;
 

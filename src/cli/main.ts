@@ -5,20 +5,23 @@ import type { KillOptions } from './commands/kill.ts';
 import type { PsOptions } from './commands/ps.ts';
 import type { ResolveOptions } from './commands/resolve.ts';
 import type { RunOptions } from './commands/run.ts';
-import { onNothingLeft, onSignal, onStray } from './cut.ts';
+import { watch } from './cut.ts';
 import { EXIT, type ExitCode } from './exit.ts';
+import { toJson } from './json.ts';
 import type { CommonOptions } from './open.ts';
-import { leave } from './stdout.ts';
+import { answer, leave } from './stdout.ts';
 
 // A command is imported when it is called: help and version need none of what stands behind them.
 
 const { version } = createRequire(import.meta.url)('troupe/package.json') as { version: string };
+const json = process.argv.includes('--json');
 let exit: Promise<ExitCode> = Promise.resolve(EXIT.completed);
 
 const program = new Command('troupe')
   .description('Durable actors on XState: run plans and statecharts that survive crashes and obey kills.')
   .version(version)
   .exitOverride()
+  .configureOutput(json ? { writeOut: (text) => answer(toJson({ text })) } : {})
   .addHelpText(
     'after',
     `
@@ -104,8 +107,6 @@ command(
   exit = import('./commands/replay.ts').then(({ replay }) => replay(run, options));
 });
 
-const json = process.argv.includes('--json');
-
 async function main(): Promise<ExitCode> {
   try {
     await program.parseAsync();
@@ -117,9 +118,5 @@ async function main(): Promise<ExitCode> {
   }
 }
 
-// `troupe run plan.txt | head`: that nobody reads on is no reason to leave a run, or to say that it went well.
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
-for (const stray of ['uncaughtException', 'unhandledRejection']) process.on(stray, (error) => onStray(error, json));
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => onSignal(signal, json));
-process.on('beforeExit', () => onNothingLeft(json));
+watch(json);
 leave(await main());

@@ -44,9 +44,9 @@ const PARTS = {
 } as const;
 
 /** A backend of the user's own is whole before anything is done with it. */
-const checked = ({ open: openBackend }: BackendFactory): BackendFactory => ({
+const checked = (factory: BackendFactory): BackendFactory => ({
   open: async (ports) => {
-    const backend = await openBackend(ports);
+    const backend = await factory.open(ports);
     const has = (part: unknown, name: string): boolean =>
       typeof (part as Record<string, unknown> | null | undefined)?.[name] === 'function';
     const missing = [

@@ -18,5 +18,15 @@ export function answer(text: string): void {
   write(`${text}\n`);
 }
 
+let leaving = false;
+export const isLeaving = (): boolean => leaving;
+
 /** Ends the process, whatever a tool has left running, once what was written is out. */
-export const leave = (code: ExitCode): void => void write('', () => process.stderr.write('', () => process.exit(code)));
+export function leave(code: ExitCode): void {
+  write('', () =>
+    process.stderr.write('', () => {
+      leaving = true;
+      process.exit(code);
+    }),
+  );
+}

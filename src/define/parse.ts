@@ -6,7 +6,9 @@ import type { Toolbox } from './toolbox.ts';
 import { wire, type Step } from './wire.ts';
 
 const MAX_BYTES = 1_000_000;
-const MAX_STEPS = 10_000;
+/** A plan is one statechart with a region for each step, and what a turn of it costs grows with them. */
+export const MAX_STEPS = 200;
+export const TOO_MANY = `A plan has at most ${MAX_STEPS} steps: split it, or use each.`;
 /** `input` is what a plan was started with; the others are words of `(requires steps a and b)`. */
 const RESERVED = ['input', 'and', 'step', 'steps'];
 
@@ -55,7 +57,7 @@ function linesOf(text: string, refuse: Refuse): Line[] {
     const before = steps.get(name.text);
     if (before !== undefined)
       throw refuse(name, `There is a step ${name.text} in line ${before.name.line} already; choose another letter.`);
-    if (steps.size === MAX_STEPS) throw refuse(name, `The plan has more than ${MAX_STEPS} steps. Split it.`);
+    if (steps.size === MAX_STEPS) throw refuse(name, TOO_MANY, { limit: MAX_STEPS });
     steps.set(name.text, line);
   }
   if (steps.size === 0) throw refuse(start, 'The plan has no step; write one per line, as in: a. Get all contacts');

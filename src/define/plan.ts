@@ -12,8 +12,8 @@ import {
   type Tool,
 } from '../protocol/spec.ts';
 import type { Definition } from './durable.ts';
-import { parseSteps } from './parse.ts';
-import { grantsOf, mustBeGranted, toolbox, type Toolbox } from './toolbox.ts';
+import { MAX_STEPS, parseSteps, TOO_MANY } from './parse.ts';
+import { grantsOf, mustBeFree, mustBeGranted, toolbox, type Toolbox } from './toolbox.ts';
 
 interface Reach {
   /** Tools and modules its steps are taken from. A typed plan also knows the tools its steps name. */
@@ -103,7 +103,13 @@ function build(
     parsed,
     step(stepName: string, tool: AnyTool, stepOptions: AnyStepOptions = {}) {
       checkStepName(stepName, steps, name);
-      const { id, box } = place(tool, tools);
+      if (steps.length === MAX_STEPS)
+        throw new PlanError(`Plan ${name}: step ${stepName} is one too many. ${TOO_MANY}`, {
+          plan: name,
+          step: stepName,
+          limit: MAX_STEPS,
+        });
+      const { id, box } = place(tool, tools, grants);
       if (module !== undefined) mustBeGranted(id, grants, `Plan ${name}, given module ${module.name},`);
       const needs = (stepOptions.needs ?? []).map(String);
       for (const need of needs)
@@ -123,10 +129,13 @@ function build(
   };
 }
 
-/** The id under which a tool is known; one that is not yet, joins under its own name. */
-function place(tool: AnyTool, box: Toolbox): { id: string; box: Toolbox } {
-  for (const [id, known] of box) if (known.tool === tool) return { id, box };
+/** The id under which a tool is known, one that is granted first; a tool that is not known yet joins under its own name. */
+function place(tool: AnyTool, box: Toolbox, grants: readonly string[]): { id: string; box: Toolbox } {
+  const ids = [...box].filter(([, known]) => known.tool === tool).map(([id]) => id);
+  const known = ids.find((id) => grants.includes(id)) ?? ids[0];
+  if (known !== undefined) return { id: known, box };
   const id = qualified(undefined, tool.name);
+  mustBeFree(id, box);
   return { id, box: new Map([...box, [id, { tool, module: undefined }]]) };
 }
 
@@ -141,11 +150,15 @@ function checkStepName(step: string, steps: readonly StepSpec[], plan: string): 
     });
 }
 
+/** A module's own tools are known to whoever is given it. */
+const reachOf = ({ tools = [], module }: Reach): Toolbox =>
+  toolbox(module === undefined || tools.includes(module) ? tools : [...tools, module]);
+
 function define<Input = unknown, Output = unknown>(
   options: PlanOptions<Input, Output>,
 ): Plan<Input, Record<never, unknown>, unknown extends Output ? Record<never, unknown> : Output> {
   checkId(options.name, 'plan name');
-  const box = toolbox(options.tools ?? []);
+  const box = reachOf(options);
   return build(options as PlanOptions<unknown, unknown>, [], box, false) as never;
 }
 
@@ -164,7 +177,7 @@ export interface ParseOptions extends Reach {
 function parse(text: string, options: ParseOptions): Plan {
   const { name = 'plan', module } = options;
   checkId(name, 'plan name');
-  const box = toolbox(options.tools ?? []);
+  const box = reachOf(options);
   const grants = module === undefined ? [...box.keys()] : grantsOf(module, box);
   const steps = parseSteps(text, { file: options.file, tools: box, grants });
   return build({ ...options, name } as PlanOptions<unknown, unknown>, steps, box, true);

@@ -11,8 +11,7 @@ export function toolbox(items: readonly (AnyTool | Module)[]): Toolbox {
   const add = (tool: AnyTool, module: Module | undefined): void => {
     const id = qualified(module?.name, tool.name);
     const known = box.get(id);
-    if (known !== undefined && (known.tool !== tool || known.module !== module))
-      throw new ValidationError(`Two tools have the id ${id}; rename one, or put it in a module.`, { tool: id });
+    if (known?.tool !== tool || known.module !== module) mustBeFree(id, box);
     box.set(id, { tool, module });
   };
   for (const item of items) {
@@ -20,6 +19,12 @@ export function toolbox(items: readonly (AnyTool | Module)[]): Toolbox {
     else for (const tool of item.tools) add(tool, item);
   }
   return box;
+}
+
+/** @throws ValidationError */
+export function mustBeFree(id: string, box: Toolbox): void {
+  if (box.has(id))
+    throw new ValidationError(`Two tools have the id ${id}; rename one, or put it in a module.`, { tool: id });
 }
 
 /** What whoever is given `module` may call: its own tools and what it allows. @throws ToolNotFoundError for an allowed id nobody knows */

@@ -111,7 +111,7 @@ function complaint({ inputSchema }: AnyTool, field: string, text: string): strin
   }
 }
 
-/** A plan may call the same tool ten thousand times. */
+/** A plan may call the same tool many times. */
 function remembered(shape: (tool: AnyTool) => Shape): (tool: AnyTool) => Shape {
   const known = new Map<AnyTool, Shape>();
   return (tool) => {

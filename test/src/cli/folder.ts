@@ -11,7 +11,7 @@ vi.setConfig({ testTimeout: 30_000 });
 const MAIN = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
 const TROUPE = new URL('../../../src/index.ts', import.meta.url).href;
 
-/** `wait` ends when the file `go` is there and hears no signal; `die` ends its process, the first time. */
+/** `wait` ends when the file `go` is there and hears no signal; `die` ends its process, the first time; the last four are what tools should not do. */
 const CONFIG = `
 import { existsSync, watch, writeFileSync } from 'node:fs';
 import { setup, fromPromise } from ${JSON.stringify(import.meta.resolve('xstate'))};
@@ -34,6 +34,15 @@ const die = tool({ ...shared, name: 'die', effect: 'irreversible', outputSchema:
   if (!existsSync('died')) { writeFileSync('died', ''); process.kill(process.pid, 'SIGKILL'); }
   return { id: 'by itself' };
 } });
+const rude = { ...shared, effect: 'read', timeout: '1h' };
+const forever = () => new Promise(() => {});
+const stray = tool({ ...rude, name: 'stray', execute: () => { setTimeout(() => { throw null; }); return forever(); } });
+const float = tool({ ...rude, name: 'float', execute: () => { void Promise.reject(new Error('floating')); return forever(); } });
+const quit = tool({ ...rude, name: 'quit', execute: () => process.exit(0) });
+const dirty = tool({ ...rude, name: 'dirty', execute: () => {
+  console.dir({ by: 'dir' }); console.table([{ by: 'table' }]); process.stdout.write('by write\\n');
+  return {};
+} });
 const secret = tool({ ...shared, name: 'secret', effect: 'read', execute: () => ({}) });
 
 export const greet = plan({ name: 'greet', inputSchema: z.object({ to: z.string() }), output: ({ sent }) => sent })
@@ -42,9 +51,12 @@ export const order = durable(setup({ actors: { charge: fromPromise(async () => 1
   initial: 'charging',
   states: { charging: { invoke: { src: 'charge', onDone: 'open' } }, open: { on: { CLOSE: 'closed' } }, closed: { type: 'final' } },
 }), { name: 'order', version: '1', effects: { charge: 'irreversible' } });
+export const mute = durable(setup({ actors: { charge: fromPromise(forever) } }).createMachine({
+  initial: 'charging', states: { charging: { invoke: { src: 'charge' } } },
+}), { name: 'mute', version: '1' });
 export const nothing = { kind: 'nothing' };
-const mail = module({ name: 'mail', tools: [list, send, refuse, wait, die] });
-const definitions = existsSync('forgotten') ? [] : [greet, order];
+const mail = module({ name: 'mail', tools: [list, send, refuse, wait, die, stray, float, quit, dirty] });
+const definitions = existsSync('forgotten') ? [] : [greet, order, mute];
 export default { backend: embedded({ dir: '.troupe' }), definitions, tools: [mail, secret], module: mail };
 `;
 
@@ -132,6 +144,11 @@ export class Command {
       this.#child.on('close', () => reject(new Error(`It ended without '${text}': ${this.#printed}`)));
       look();
     });
+  }
+
+  /** Reads no more of it, as `head` does. */
+  close(stream: 'stdout' | 'stderr'): void {
+    this.#child[stream]?.destroy();
   }
 
   signal(signal: NodeJS.Signals): void {

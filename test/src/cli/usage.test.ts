@@ -45,7 +45,7 @@ describe('what is refused', () => {
   it('a plan, an export or an input that is not there', async () => {
     await refused(['run', 'none.txt'], 'VALIDATION', 'Cannot read the plan, none.txt');
     await refused(['run', 'none.ts#x'], 'VALIDATION', 'there is no file');
-    await refused(['run', 'troupe.config.ts#none'], 'VALIDATION', 'it exports default, greet, nothing, order');
+    await refused(['run', 'troupe.config.ts#none'], 'VALIDATION', 'it exports default, greet, mute, nothing, order');
     await refused(['run', 'troupe.config.ts#nothing'], 'VALIDATION', 'must be a definition');
     const greet = ['run', 'troupe.config.ts#greet', '--input'];
     await refused([...greet, '{'], 'VALIDATION', '--input is not JSON');
@@ -63,6 +63,26 @@ describe('what is refused', () => {
     await refused(['ps', '--config', 'wrong.js'], 'VALIDATION', '"colour"');
     folder.write('sub.js', 'export const x = 1');
     await refused(['ps', '--config', 'sub.js'], 'VALIDATION', 'default export: ');
+    folder.write('null.js', 'throw null');
+    await refused(['ps', '--config', 'null.js'], 'VALIDATION', 'Cannot load the config, null.js: null');
+    folder.write('never.js', 'await new Promise(() => {}); export default {}');
+    await refused(['ps', '--config', 'never.js'], 'VALIDATION', 'never.js: it awaits something that never comes');
+    folder.write('empty.js', 'export default { backend: { open: () => ({ journal: {}, alive: () => true }) } }');
+    await refused(['ps', '--config', 'empty.js'], 'VALIDATION', 'its open() gives nothing with close, journal.append,');
+    folder.write('none.js', 'export default { backend: { open: () => undefined } }');
+    await refused(['ps', '--config', 'none.js'], 'VALIDATION', 'its open() gives nothing with alive, close,');
+  });
+
+  it('a long id, which it does not tell back', async () => {
+    const id = 'x'.repeat(4_000);
+    for (const args of [
+      ['kill', id],
+      ['show', id],
+      ['resolve', id, id, '--retry'],
+    ]) {
+      const { code, data } = await folder.json(...args);
+      expect([args[0], code, JSON.stringify(data).length < 1_000]).toEqual([args[0], 2, true]);
+    }
   });
 
   it('options and commands it does not have', async () => {
@@ -86,6 +106,9 @@ describe('help', () => {
 
   it('tells the version, and shows no colours to a file', async () => {
     expect((await folder.troupe('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\S*\n$/);
+    expect((await folder.json('ps', '--help')).data).toMatchObject({
+      text: expect.stringContaining('Usage: troupe ps'),
+    });
     expect((await folder.troupe('ps', '--no-color')).stdout).not.toContain('\x1b');
   });
 

@@ -185,8 +185,8 @@ describe('is refused at load', () => {
     ['too long a text', `#${'x'.repeat(1_000_000)}`, '1:1: The plan has 1000001 bytes'],
     [
       'too many steps',
-      Array.from({ length: 10_001 }, (_, index) => `s${index}. list`).join('\n'),
-      '10001:1: The plan has more than 10000 steps',
+      Array.from({ length: 201 }, (_, index) => `s${index}. list`).join('\n'),
+      '201:1: A plan has at most 200 steps: split it, or use each.',
     ],
   ])('%s', (_, plan, message) => {
     const error = refusal(plan);
@@ -206,7 +206,7 @@ describe('is refused at load', () => {
   });
 
   it('shows a short way round a long cycle', () => {
-    const steps = Array.from({ length: 1_000 }, (_, index) => `s${index}. list (after s${(index + 1) % 1_000})`);
+    const steps = Array.from({ length: 200 }, (_, index) => `s${index}. list (after s${(index + 1) % 200})`);
     expect(refusal(steps.join('\n')).message).toMatch(/: s0 → s1 → .{30,80} → … → s0\.$/);
   });
 });
@@ -288,9 +288,9 @@ describe('on any text', () => {
       `a. compose "${'\\'.repeat(900_000)}`,
     ])
       refusal(plan);
-    const chain = Array.from({ length: 10_000 }, (_, index) => `s${index}. list (after s${Math.max(0, index - 1)})`);
+    const chain = Array.from({ length: 200 }, (_, index) => `s${index}. list (after s${Math.max(0, index - 1)})`);
     chain[0] = 's0. list';
-    expect(parse(chain.join('\n'))).toHaveLength(10_000);
-    expect(parse(chain.toReversed().join('\n'))).toHaveLength(10_000);
+    expect(parse(chain.join('\n'))).toHaveLength(200);
+    expect(parse(chain.toReversed().join('\n'))).toHaveLength(200);
   });
 });

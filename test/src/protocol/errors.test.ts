@@ -25,7 +25,7 @@ const CODES: Record<keyof typeof named, [code: errors.ErrorCode, retryable: bool
   CorruptJournalError: ['CORRUPT_JOURNAL', false],
   UnsupportedFormatError: ['UNSUPPORTED_FORMAT', false],
   StorageFullError: ['STORAGE_FULL', true],
-  StorageError: ['STORAGE', false],
+  StorageError: ['STORAGE', true],
   DefinitionChangedError: ['DEFINITION_CHANGED', false],
   InDoubtError: ['IN_DOUBT', false],
   RunFailedError: ['RUN_FAILED', false],
