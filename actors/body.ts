@@ -1,19 +1,15 @@
 import { createHash } from 'node:crypto';
 import type { AnyStateMachine } from 'xstate';
 import { runMachine } from '../machines/run.ts';
-import type { DurableDefinition } from '../src/define/durable.ts';
+import type { AnyDefinition } from '../src/define/definition.ts';
 import { planFromSpec, type Plan } from '../src/define/plan.ts';
 import type { Toolbox } from '../src/define/toolbox.ts';
 import { ToolNotFoundError } from '../src/protocol/errors.ts';
-import type { Module, PlanSpec, Tool } from '../src/protocol/spec.ts';
+import type { Module, PlanSpec } from '../src/protocol/spec.ts';
 import { ModuleActor } from './module.ts';
 import { planActor } from './plan.ts';
 import type { Body } from './run.ts';
 import { toolActor } from './tool.ts';
-
-// What a run can be of; inputs and outputs differ, so only `any` stands for all.
-// oxlint-disable-next-line typescript/no-explicit-any
-export type AnyDefinition = DurableDefinition | Plan<any, any, any> | Tool<any, any>;
 
 export interface Resolved extends Body {
   /** Of the body's chart. */

@@ -1,5 +1,6 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 export { addressOf, recorded } from '../actors/system.ts';
-export type { AnyDefinition } from '../actors/body.ts';
+export type { AnyDefinition } from './define/definition.ts';
 export { idempotencyKey, toolActor } from '../actors/tool.ts';
 export type { Backend, BackendFactory, Level } from './backend.ts';
 export { embedded, type EmbeddedOptions } from './backends/embedded/index.ts';
@@ -16,13 +17,5 @@ export type { OwnerId, RunId } from './protocol/ids.ts';
 export type { Module, PlanSpec, Tool, ToolContext } from './protocol/spec.ts';
 export type { CallInDoubt, Decision, Receipt, Result, RunHandle } from './run.ts';
 export type { RunStatus, Summary } from './summary.ts';
-export {
-  createTroupe,
-  type Recovery,
-  type Replay,
-  type RunInfo,
-  type StartOptions,
-  type Troupe,
-  type TroupeConfig,
-  type TroupeOptions,
-} from './troupe.ts';
+export type { Recovery, Replay, RunInfo, StartOptions, TroupeConfig, TroupeOptions } from './options.ts';
+export { createTroupe, type Troupe } from './troupe.ts';

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
-import type { AnyDefinition } from '../../actors/body.ts';
+import type { AnyDefinition } from '../define/definition.ts';
 import type { BackendFactory } from '../backend.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import type { AnyTool, Module } from '../protocol/spec.ts';

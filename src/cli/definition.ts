@@ -1,5 +1,5 @@
 import { basename, extname } from 'node:path';
-import type { AnyDefinition } from '../../actors/body.ts';
+import type { AnyDefinition } from '../define/definition.ts';
 import { plan } from '../define/plan.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import { definitionSchema, importFile, type Config } from './config.ts';

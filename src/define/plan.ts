@@ -131,8 +131,7 @@ function build(
 
 /** The id under which a tool is known, one that is granted first; a tool that is not known yet joins under its own name. */
 function place(tool: AnyTool, box: Toolbox, grants: readonly string[]): { id: string; box: Toolbox } {
-  const ids = [...box].filter(([, known]) => known.tool === tool).map(([id]) => id);
-  const known = ids.find((id) => grants.includes(id)) ?? ids[0];
+  const known = [...grants, ...box.keys()].find((granted) => box.get(granted)?.tool === tool);
   if (known !== undefined) return { id: known, box };
   const id = qualified(undefined, tool.name);
   mustBeFree(id, box);

@@ -5,7 +5,6 @@ import type { PlanSpec } from '../../src/protocol/spec.ts';
 
 type Node = StateNode<never, never>;
 
-const parse = (value: unknown) => ({ ok: true, value }) as const;
 const steps: PlanSpec['steps'] = [
   { name: 'a', tool: 'look', needs: [], arguments: { form: 'function', input: () => 1 } },
   { name: 'b', tool: 'mail.send', needs: ['a'], arguments: { form: 'list', each: () => [] } },

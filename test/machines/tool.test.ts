@@ -1,13 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  createActor,
-  fromPromise,
-  initialTransition,
-  transition,
-  type ExecutableActionsFrom,
-  type SnapshotFrom,
-} from 'xstate';
+import { fromPromise, initialTransition, transition, type ExecutableActionsFrom, type SnapshotFrom } from 'xstate';
 import { z } from 'zod';
 import { toolMachine, type AttemptInput, type ToolEvent } from '../../machines/tool.ts';
 import type { Effect } from '../../src/protocol/entry.ts';

@@ -1,6 +1,6 @@
 import { systemClock } from '../../clock.ts';
 import type { RunStatus } from '../../summary.ts';
-import type { RunInfo } from '../../troupe.ts';
+import type { RunInfo } from '../../options.ts';
 import { EXIT, type ExitCode } from '../exit.ts';
 import { open, type CommonOptions } from '../open.ts';
 import { count, duration, table } from '../render.ts';

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { AnyDefinition } from '../../../actors/body.ts';
+import type { AnyDefinition } from '../../define/definition.ts';
 import type { RunHandle } from '../../run.ts';
 import { readDefinition } from '../definition.ts';
 import { drive } from '../drive.ts';

@@ -1,7 +1,8 @@
 import type { Entry } from '../../protocol/entry.ts';
 import { TroupeError } from '../../protocol/errors.ts';
 import type { RunHandle } from '../../run.ts';
-import type { Replay, Troupe } from '../../troupe.ts';
+import type { Replay } from '../../options.ts';
+import type { Troupe } from '../../troupe.ts';
 import { EXIT, type ExitCode } from '../exit.ts';
 import { errorData } from '../json.ts';
 import { open, type CommonOptions } from '../open.ts';

@@ -5,7 +5,8 @@ import { plan } from '../../../src/define/plan.ts';
 import { tool } from '../../../src/define/tool.ts';
 import { NotAllowedError, PlanError, ValidationError } from '../../../src/protocol/errors.ts';
 
-const make = (name: string) => tool({ name, description: name, inputSchema: z.object({}), execute: () => ({}) });
+const inputSchema = z.object({ why: z.string().optional() });
+const make = (name: string) => tool({ name, description: name, inputSchema, execute: () => ({}) });
 const go = make('go');
 const a = module({ name: 'a', tools: [go] });
 const b = module({ name: 'b', tools: [go], allow: ['a.go'] });
@@ -22,7 +23,7 @@ describe('the module a plan is given', () => {
   it('is whose tool a step means, where another module has the same', () => {
     const typed = plan({ name: 'p', module: alone, tools: [a] }).step('x', go);
     expect(typed.spec.steps).toMatchObject([{ tool: 'alone.go' }]);
-    expect(plan({ name: 'p', module: b, tools: [a] }).step('x', go).spec.steps).toMatchObject([{ tool: 'a.go' }]);
+    expect(plan({ name: 'p', module: b, tools: [a] }).step('x', go).spec.steps).toMatchObject([{ tool: 'b.go' }]);
   });
 
   it('still grants nothing else', () => {
