@@ -9,6 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -124,25 +125,65 @@ describe('commands', { timeout: 60_000 }, () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
 
   test('of npm are scripts', () => {
-    const named = lines.flatMap((line) => [...line.matchAll(/npm (?:run )?([\w:]+)/g)].map(([, name = '']) => name));
+    const named = lines.flatMap((line) =>
+      [...line.matchAll(/npm (?:run )?(?:--\w+ )?([\w:]+)/g)].map(([, name = '']) => name),
+    );
     expect(named.filter((name) => name !== 'ci' && scripts[name] === undefined)).toEqual([]);
   });
 
-  const troupe = lines.flatMap((line) => {
-    const [, command, rest = ''] = /^npm run troupe -- (\w+)(.*)$/.exec(line) ?? [];
-    return command === undefined ? [] : [{ command, options: rest.match(/--[a-z-]+/g) ?? [] }];
+  test("README's run as printed, in order, in a fresh clone", async () => {
+    const block = blocksOf('README.md').find(({ text }) => text.includes('npm run troupe'))?.text ?? '';
+    const [port, clone] = [await freePort(), mkdtempSync(join(tmpdir(), 'troupe-commands-'))];
+    for (const name of ['package.json', 'node_modules', 'src', 'actors', 'machines', 'examples'])
+      symlinkSync(join(root, name), join(clone, name));
+    // Each must succeed; the port alone is another.
+    writeFileSync(join(clone, 'commands.sh'), `set -e\n${block.replace('--port 2525', `--port ${port}`)}`);
+    const env = { ...process.env, SMTP_PORT: String(port) };
+    const shell = spawn('bash', ['commands.sh'], {
+      cwd: clone,
+      env,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let printed = '';
+    for (const stream of [shell.stdout, shell.stderr]) stream.on('data', (data: Buffer) => (printed += String(data)));
+    try {
+      const code = await new Promise((resolve) => shell.once('close', resolve));
+      expect([code, printed]).toEqual([0, expect.stringContaining('"equal":true')]);
+      expect(printed).toContain('completed in ');
+      expect(printed).toMatch(/^monday +plan +completed/m);
+      const mails = readFileSync(join(clone, 'mails.log'), 'utf8').trim().split('\n');
+      expect(mails).toHaveLength(12);
+    } finally {
+      // The server, if a command failed before it was ended.
+      if (shell.pid !== undefined) endGroup(shell.pid);
+      rmSync(clone, { recursive: true, force: true });
+    }
   });
-  test('are there', () => expect(troupe.length).toBeGreaterThan(5));
-  test.concurrent.each(troupe)('troupe $command $options', async ({ command, options }) => {
-    const { stdout } = await run(
-      process.execPath,
-      ['--conditions=troupe-source', 'src/cli/main.ts', command, '--help'],
-      { cwd: root },
-    );
+
+  const shapes = ['run', 'ps', 'show', 'kill', 'recover', 'resolve', 'replay'];
+  test.concurrent.each(shapes)('troupe %s is shown, and there', async (command) => {
+    expect(read('README.md')).toMatch(new RegExp(`(troupe -- |\`)${command}\\b`));
+    const { stdout } = await run(process.execPath, [RUN[0] ?? '', 'src/cli/main.ts', command, '--help'], { cwd: root });
     expect(stdout).toContain(`Usage: troupe ${command}`);
-    for (const option of options) expect(stdout).toContain(` ${option}`);
   });
 });
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+
+function endGroup(group: number): void {
+  try {
+    process.kill(-group, 'SIGTERM');
+  } catch {
+    // all of it has ended
+  }
+}
 
 test('linked files are there', () => {
   const documents = ['README.md', 'CONTRIBUTING.md', 'docs/ARCHITECTURE.md', 'docs/dependencies.md', ...guides];

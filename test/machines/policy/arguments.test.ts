@@ -62,8 +62,13 @@ test('a field named __proto__ is a field, not a prototype', () => {
   expect((made as { admin?: boolean }).admin).toBeUndefined();
 });
 
-test('no list, no calls', () => {
-  expect(argumentsOf(fields({ to: { item: 'to' } }, 'message'), scope)).toEqual([]);
+test('what is no list is refused by name', () => {
+  const refused = expect.objectContaining({
+    code: 'VALIDATION',
+    message: expect.stringContaining('step message') as string,
+  }) as Error;
+  expect(() => argumentsOf(fields({ to: { item: 'to' } }, 'message'), scope)).toThrow(refused);
+  expect(() => argumentsOf(step({ form: 'list', each: () => 5 as never }), scope)).toThrow('each is no list');
 });
 
 test('a step fans out when it has one call per item', () => {

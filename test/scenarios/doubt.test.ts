@@ -1,0 +1,127 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import {
+  createTroupe,
+  module,
+  plan,
+  tool,
+  ValidationError,
+  type Effect,
+  type Troupe,
+  type TroupeOptions,
+} from '../../src/index.ts';
+import { FaultyStore } from '../support/faultyStore.ts';
+import { SimulatedClock, until } from '../support/simulatedClock.ts';
+import { Working } from '../support/working.ts';
+
+/** Calls of which nobody knows whether they happened: which are, which are not, and who says so. */
+
+const open: Troupe[] = [];
+const opened = async (options: TroupeOptions = {}): Promise<Troupe> => {
+  const troupe = await createTroupe({ clock: new SimulatedClock(), ...options });
+  open.push(troupe);
+  return troupe;
+};
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
+});
+
+const bare = { name: 'pay', description: 'Pays', effect: 'irreversible', inputSchema: z.object({}) } as const;
+
+/** A run of a plain source that was begun as irreversible by a troupe that is gone. */
+async function interrupted(effect: Effect = 'irreversible') {
+  const [store, working] = [new FaultyStore(), new Working()];
+  const first = await opened({ backend: store });
+  await first.start(working.definition('irreversible'), undefined, { id: 'x' });
+  await until(() => working.begun === 1, 'the call has begun');
+  await first.close();
+  const troupe = await opened({ backend: store, definitions: [working.definition(effect, '2')] });
+  return { troupe, working };
+}
+
+describe('a call recorded as irreversible', () => {
+  test('stays in doubt though its definition now says idempotent: a plain source', async () => {
+    const { troupe, working } = await interrupted('idempotent');
+    expect(await (await troupe.attach('x')).inDoubt()).toMatchObject([{ call: 'body/work' }]);
+    expect(working.begun).toBe(1);
+  });
+
+  test('stays in doubt though its definition now says idempotent: a tool', async () => {
+    let begun = 0;
+    const pay = (effect: Effect) =>
+      tool({
+        ...bare,
+        effect,
+        execute: () => {
+          begun += 1;
+          return new Promise<never>(() => {});
+        },
+      });
+    const store = new FaultyStore();
+    const first = await opened({ backend: store });
+    await first.start(pay('irreversible'), {}, { id: 'x' });
+    await until(() => begun === 1, 'the call has begun');
+    await first.close();
+    const troupe = await opened({ backend: store, definitions: [pay('idempotent')] });
+    expect(await (await troupe.attach('x')).inDoubt()).toMatchObject([{ call: 'body' }]);
+    expect(begun).toBe(1);
+  });
+});
+
+describe('a module that does not start', () => {
+  test.each([new Error('no'), undefined, null, 'no', Symbol('no'), Object.create(null) as object])(
+    'leaves nothing in doubt, whatever it throws (%#)',
+    async (thrown: unknown) => {
+      let executed = 0;
+      const troupe = await opened();
+      const start = (): never => {
+        throw thrown;
+      };
+      const pay = tool({ ...bare, retry: { attempts: 1 }, execute: () => (executed += 1) });
+      const paying = plan({ name: 'paying', tools: [module({ name: 'bank', tools: [pay], start })] }).step('a', pay, {
+        input: () => ({}),
+      });
+      const run = await troupe.start(paying, {});
+      expect(await run.settled()).toBe('ended');
+      expect(await run.result()).toMatchObject({ success: false, error: { code: 'NETWORK' } });
+      expect((await troupe.replay(run.id)).inDoubt).toEqual([]);
+      expect((await run.kill()).inDoubt).toEqual([]);
+      expect(executed).toBe(0);
+    },
+  );
+});
+
+describe('resolve', () => {
+  async function doubtful() {
+    const clock = new SimulatedClock();
+    const troupe = await opened({ clock });
+    const run = await troupe.start(tool({ ...bare, timeout: '1s', execute: () => new Promise<never>(() => {}) }), {});
+    await until(() => clock.nextDue !== undefined, 'the call has begun');
+    clock.increment(1_000);
+    await run.settled();
+    expect(await run.inDoubt()).toMatchObject([{ call: 'body' }]);
+    return { troupe, run };
+  }
+
+  test('twice at once: the first decides', async () => {
+    const { troupe, run } = await doubtful();
+    const both = await Promise.allSettled([
+      run.resolve('body', { output: 'done' }),
+      run.resolve('body', { error: new Error('not done') }),
+    ]);
+    expect(both).toMatchObject([{ status: 'fulfilled' }, { reason: expect.any(ValidationError) as unknown }]);
+    expect(await run.result()).toMatchObject({ success: true, data: 'done' });
+    expect(await troupe.replay(run.id)).toMatchObject({ equal: true });
+  });
+
+  test.each([[{ retry: false }], [null], ['x'], [{}], [{ output: 1, retry: true }]])(
+    'with %j is refused',
+    async (decision) => {
+      const { troupe, working } = await interrupted();
+      const run = await troupe.attach('x');
+      await expect(run.resolve('body/work', decision as never)).rejects.toBeInstanceOf(ValidationError);
+      expect(await run.inDoubt()).toHaveLength(1);
+      expect(working.begun).toBe(1);
+    },
+  );
+});

@@ -1,0 +1,83 @@
+import { ClosedError, embedded, type Backend, type BackendFactory, type OwnerId } from '../../src/index.ts';
+
+type Operation = 'append' | 'put';
+
+/** One store in memory that outlives the troupes opened on it, and fails or waits where it is told to. */
+export class FaultyStore implements BackendFactory {
+  /** Entries that were read from the journal. */
+  read = 0;
+  readonly #alive = new Set<OwnerId>();
+  readonly #faults = new Map<Operation, () => Promise<void>>();
+  #inner: Backend | undefined;
+
+  /** The next one of these is refused, and nothing is written. */
+  failOnce(operation: Operation, error: Error): void {
+    this.#faults.set(operation, () => Promise.reject(error));
+  }
+
+  /** The next one of these waits. `reached` resolves when it does. */
+  holdOnce(operation: Operation): { reached: Promise<void>; release: () => void } {
+    let reach!: () => void;
+    let release!: () => void;
+    const reached = new Promise<void>((resolve) => (reach = resolve));
+    const held = new Promise<void>((resolve) => (release = resolve));
+    this.#faults.set(operation, () => {
+      reach();
+      return held;
+    });
+    return { reached, release };
+  }
+
+  /** The runs that are registered as not ended. */
+  async registered(): Promise<string[]> {
+    const keys: string[] = [];
+    for await (const { key } of this.#inner?.registry.list('open.') ?? []) keys.push(key.slice('open.'.length));
+    return keys;
+  }
+
+  async open(ports: Parameters<BackendFactory['open']>[0]): Promise<Backend> {
+    this.#inner ??= await embedded().open(ports);
+    const { owner } = ports;
+    const { journal, registry, name, level } = this.#inner;
+    this.#alive.add(owner);
+    return {
+      name,
+      level,
+      owner,
+      journal: {
+        append: async (...entries) => {
+          await this.#take('append', owner);
+          return journal.append(...entries);
+        },
+        read: (run, from) => this.#counted(journal.read(run, from)),
+        tail: (run) => journal.tail(run),
+        list: () => journal.list(),
+      },
+      registry: {
+        get: (key) => registry.get(key),
+        put: async (...fact) => {
+          await this.#take('put', owner);
+          return registry.put(...fact);
+        },
+        delete: (key) => registry.delete(key),
+        list: (prefix) => registry.list(prefix),
+      },
+      alive: (other) => Promise.resolve(this.#alive.has(other)),
+      close: async () => void this.#alive.delete(owner),
+    };
+  }
+
+  async *#counted<T>(entries: AsyncIterable<T>): AsyncIterable<T> {
+    for await (const entry of entries) {
+      this.read += 1;
+      yield entry;
+    }
+  }
+
+  async #take(operation: Operation, owner: OwnerId): Promise<void> {
+    const fault = this.#faults.get(operation);
+    this.#faults.delete(operation);
+    await fault?.();
+    if (!this.#alive.has(owner)) throw new ClosedError('This backend is closed.', { owner });
+  }
+}
