@@ -307,6 +307,8 @@ export class Troupe {
       });
     if (!(await takeOver(run, owner, this.#ports())))
       throw new StaleOwnerError(`Run ${id} was taken over by somebody else at this moment; try again.`, { run: id });
+    // Closed meanwhile: it goes on where it is recovered.
+    this.#mustBeOpen();
     this.#keep(run);
     try {
       // Before anything happens in it: a run that has ended already must not be registered again.
