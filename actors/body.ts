@@ -1,25 +1,55 @@
 import { createHash } from 'node:crypto';
 import type { AnyStateMachine } from 'xstate';
 import { runMachine } from '../machines/run.ts';
+import type { Clock } from '../src/clock.ts';
 import type { AnyDefinition } from '../src/define/definition.ts';
-import { planFromSpec, type Plan } from '../src/define/plan.ts';
+import type { DurableDefinition } from '../src/define/durable.ts';
+import { planFromSpec } from '../src/define/plan.ts';
 import type { Toolbox } from '../src/define/toolbox.ts';
-import { ToolNotFoundError } from '../src/protocol/errors.ts';
 import type { Module, PlanSpec } from '../src/protocol/spec.ts';
 import { ModuleActor } from './module.ts';
 import { planActor } from './plan.ts';
+import type { Migration } from './owner.ts';
 import type { Body } from './run.ts';
 import { toolActor } from './tool.ts';
 
 export interface Resolved extends Body {
-  /** Of the body's chart. */
+  readonly definition: string;
+  readonly version: string;
+  /** Hash of the body's chart. */
   readonly chart: string;
+  /** The version before, and how a run gets from it to this one. */
+  readonly migration: { readonly from: Resolved; readonly input: Migration['input'] } | undefined;
+}
+
+/** The body a run was begun with, as far as it is known, and the way from it to the one of today. */
+export function wayFrom(
+  { version, chart }: { version: string; chart: string },
+  today: Resolved,
+): { body: Resolved; migrations: Migration[] } {
+  const all: Resolved[] = [];
+  for (let body: Resolved | undefined = today; body !== undefined; body = body.migration?.from) all.push(body);
+  const at = [
+    all.findIndex((body) => body.version === version && body.chart === chart),
+    all.findIndex((body) => body.version === version),
+    all.findIndex((body) => body.chart === chart),
+    // Nobody knows it: the fold decides whether today's fits.
+    0,
+  ].find((index) => index >= 0);
+  const later = all.slice(0, at).toReversed();
+  const migrations = later.flatMap((to) => (to.migration === undefined ? [] : { to, input: to.migration.input }));
+  return { body: all[at ?? 0] ?? today, migrations };
 }
 
 /** Definitions as bodies that can run, each made once; modules are shared by all of them. */
 export class Bodies {
   readonly #made = new WeakMap<AnyDefinition, Resolved>();
   readonly #modules = new Map<Module, ModuleActor>();
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   of(definition: AnyDefinition): Resolved {
     const known = this.#made.get(definition);
@@ -29,9 +59,12 @@ export class Bodies {
     return made;
   }
 
-  /** A parsed plan, from what was stored with its run. @throws ToolNotFoundError */
-  ofSpec(spec: PlanSpec, tools: Toolbox): Resolved {
-    return this.#make(planFromSpec(spec, tools));
+  /** A parsed plan, from what was stored with its run; plans that it calls by name are among `definitions`. @throws ToolNotFoundError, NotFoundError */
+  ofSpec(spec: PlanSpec, tools: Toolbox, definitions: ReadonlyMap<string, AnyDefinition>): Resolved {
+    const same = definitions.get(spec.name);
+    const plans = new Map(same?.kind === 'plan' ? same.plans : []);
+    for (const [name, known] of definitions) if (known.kind === 'plan') plans.set(name, known);
+    return this.#make(planFromSpec(spec, tools, plans));
   }
 
   async stop(): Promise<void> {
@@ -41,52 +74,55 @@ export class Bodies {
   #make(definition: AnyDefinition): Resolved {
     switch (definition.kind) {
       case 'durable':
-        return resolved(definition.machine, false, definition.effects);
+        return this.#durable(definition);
       case 'tool':
-        return resolved(toolActor(definition), true);
-      case 'plan':
-        return resolved(
-          planActor(definition.spec, (id) => this.#toolOf(definition, id)),
-          true,
-        );
+        return resolved(definition.name, '1', toolActor(definition), { exits: true });
+      case 'plan': {
+        const machine = planActor(definition, (module) => this.#moduleOf(module));
+        return resolved(definition.name, definition.version, machine, { exits: true });
+      }
     }
   }
 
-  #toolOf({ spec, tools }: Plan, id: string): AnyStateMachine {
-    const known = tools.get(id);
-    if (known === undefined)
-      throw new ToolNotFoundError(
-        `Plan ${spec.name} calls ${id}, which is no tool known here; give it to createTroupe({ tools }).`,
-        { tool: id, closest: [...tools.keys()] },
-      );
-    const { tool, module } = known;
-    return toolActor(tool, {
-      grants: spec.grants,
-      ...(module && { module: { name: module.name, actor: this.#moduleOf(module) } }),
-    });
+  #durable({ name, version, machine, effects, continueAs, migrate }: DurableDefinition): Resolved {
+    const migration = migrate && { from: this.of(migrate.from), input: migrate.to };
+    return resolved(name, version, machine, { effects, continueAs, migration });
   }
 
   #moduleOf(module: Module): ModuleActor {
     let actor = this.#modules.get(module);
-    if (actor === undefined) this.#modules.set(module, (actor = new ModuleActor(module)));
+    if (actor === undefined) this.#modules.set(module, (actor = new ModuleActor(module, this.#clock)));
     return actor;
   }
 }
 
-const resolved = (body: AnyStateMachine, exits: boolean, effects: Body['effects'] = {}): Resolved => ({
+const resolved = (
+  definition: string,
+  version: string,
+  body: AnyStateMachine,
+  { exits = false, effects = {}, continueAs, migration }: Partial<Omit<Resolved, 'definition' | 'version'>>,
+): Resolved => ({
+  definition,
+  version,
+  chart: hashOf(body),
   machine: runMachine.provide({ actors: { body } }),
   exits,
   effects,
-  chart: hashOf(body),
+  continueAs,
+  migration,
 });
 
 /** Two charts of one hash take the same transitions, functions aside. */
 const hashOf = ({ config }: AnyStateMachine): string =>
-  createHash('sha256')
-    .update(
-      JSON.stringify(config, (_, value: unknown) =>
-        typeof value === 'function' ? `function ${value.name}` : typeof value === 'bigint' ? `${value}n` : value,
-      ),
-    )
-    .digest('hex')
-    .slice(0, 16);
+  createHash('sha256').update(textOf(config)).digest('hex').slice(0, 16);
+
+function textOf(config: object): string {
+  const plain = (_: string, value: unknown): unknown =>
+    typeof value === 'function' ? `function ${value.name}` : typeof value === 'bigint' ? `${value}n` : value;
+  try {
+    return JSON.stringify(config, plain);
+  } catch {
+    // A context may be as deep as it likes, or refer to itself.
+    return JSON.stringify({ ...config, context: undefined }, plain);
+  }
+}

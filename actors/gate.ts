@@ -1,10 +1,9 @@
 import { overspent } from '../machines/policy/budget.ts';
 import type { Budget, EntryEvents } from '../src/protocol/entry.ts';
-import type { Leaf } from './system.ts';
+import type { Admission, Leaf } from './system.ts';
 
 export type Answer =
-  /** Resolves with the leaf's release where it has to wait for its module; rejects: refused. */
-  | { type: 'granted'; admission: Promise<() => void> | undefined }
+  | { type: 'granted'; admission: Admission | undefined }
   | { type: 'refused'; error: unknown }
   | { type: 'exceeded'; event: EntryEvents['budget.exceeded'] };
 
@@ -16,6 +15,15 @@ export class Gate {
 
   constructor(budget: Budget | null) {
     this.#budget = budget;
+  }
+
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** Before this beginning of its run. */
+  spent(steps: number): void {
+    this.#steps = steps;
   }
 
   /** A begin that is on record was granted. */
@@ -36,7 +44,7 @@ export class Gate {
     }
   }
 
-  /** A grant that came to nothing: its module refused it after all. */
+  /** A grant that came to nothing: its module refused it after all, or its state was left while it waited there. */
   giveBack(leaf: Leaf): void {
     if (leaf.attempts === 0) this.#steps -= 1;
   }

@@ -1,9 +1,23 @@
 import type { Journal, Stored } from '../src/backend.ts';
-import { GENESIS, seal, unseal } from '../src/chain.ts';
+import type { AnyMachineSnapshot } from 'xstate';
+import { entryOf, GENESIS, seal, unseal, type Read } from '../src/chain.ts';
 import type { Clock } from '../src/clock.ts';
-import { decode } from '../src/codec.ts';
-import { ENTRY_VERSION, isEnd, type Entry, type EntryEvents, type EntryOf } from '../src/protocol/entry.ts';
-import { CorruptJournalError, JournalTooLongError, NotFoundError } from '../src/protocol/errors.ts';
+import { toData } from '../src/codec.ts';
+import {
+  ENTRY_VERSION,
+  isBeginning,
+  isEnd,
+  type Beginning,
+  type Entry,
+  type EntryEvents,
+  type EntryOf,
+} from '../src/protocol/entry.ts';
+import {
+  CorruptJournalError,
+  DefinitionChangedError,
+  JournalTooLongError,
+  NotFoundError,
+} from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import type { Ended } from './end.ts';
 import { Run, type Body, type RunPorts } from './run.ts';
@@ -18,7 +32,7 @@ import { Run, type Body, type RunPorts } from './run.ts';
 
 const WARN_ENTRIES = 10_000;
 const MAX_ENTRIES = 100_000;
-const YIELD_MS = 10;
+const YIELD_MS = 4;
 
 const entry = <T extends Entry['type']>(
   run: RunId,
@@ -46,51 +60,70 @@ export async function createRun(
   return { run, first: [started] };
 }
 
+export interface FoldOptions {
+  /** The last entry that is folded. */
+  upTo?: number;
+  /** Seq of a `run.continued` to begin at: what is before is neither read nor checked. Otherwise from the first entry. */
+  from?: number;
+  onEntry?: (run: Run, entry: Entry) => void;
+}
+
 /**
- * The run as its journal has it, nothing executed. `upTo` folds a prefix.
+ * The run as its journal has it, nothing executed.
  * @throws NotFoundError, CorruptJournalError, UnsupportedFormatError, ReplayDivergenceError, JournalTooLongError
  */
-export async function foldRun(
+export async function foldRun<Known extends { body: Body }>(
   id: RunId,
-  bodyOf: (created: EntryOf<'run.created'>) => Body,
+  bodyOf: (beginning: Beginning) => Known,
   ports: RunPorts,
-  options: { upTo?: number; onEntry?: (run: Run, entry: Entry) => void } = {},
-): Promise<Run> {
-  let run: Run | undefined;
+  { upTo, from = 1, onEntry }: FoldOptions = {},
+): Promise<Known & { run: Run }> {
+  let folded: (Known & { run: Run }) | undefined;
   let since = ports.clock.now();
-  for await (const { entry: next, hash } of unseal(id, ports.journal.read(id))) {
-    if (next.seq > MAX_ENTRIES)
-      throw new JournalTooLongError(
-        `Run ${id} has more than ${MAX_ENTRIES} entries; it is not folded. Split long lives into several runs.`,
-        {
-          run: id,
-          entries: next.seq,
-          limit: MAX_ENTRIES,
-        },
-      );
-    if (next.seq === WARN_ENTRIES)
-      ports.report(
-        new Error(`run ${id} has ${WARN_ENTRIES} entries and more; at ${MAX_ENTRIES} it will be refused`),
-        'fold',
-      );
-    const position = { seq: next.seq, epoch: next.epoch, hash, at: next.at };
-    if (run === undefined) {
-      if (next.type !== 'run.created')
-        throw new CorruptJournalError(`Run ${id}: entry 1 is ${next.type}, not run.created.`, { run: id, seq: 1 });
-      run = new Run(id, next, position, bodyOf(next), ports);
-    } else {
-      run.advance(position);
-      run.fold(next);
+  for await (const { entry: next, hash } of unseal(id, ports.journal.read(id, from), await before(id, from, ports))) {
+    if (folded === undefined && !isBeginning(next)) {
+      if (from > 1) return foldRun(id, bodyOf, ports, { ...(upTo && { upTo }), ...(onEntry && { onEntry }) });
+      throw new CorruptJournalError(`Run ${id}: entry 1 is ${next.type}, not run.created.`, { run: id, seq: 1 });
     }
-    options.onEntry?.(run, next);
-    if (next.seq === options.upTo) break;
+    const position = { seq: next.seq, epoch: next.epoch, hash, at: next.at };
+    if (isBeginning(next)) {
+      const known = bodyOf(next);
+      folded = { ...known, run: new Run(id, next, position, known.body, ports, folded?.run.summary) };
+    } else if (folded !== undefined) {
+      mustBeShort(next, folded.run, ports);
+      folded.run.advance(position);
+      folded.run.fold(next);
+    }
+    if (folded !== undefined) onEntry?.(folded.run, next);
+    if (next.seq === upTo) break;
     if (ports.clock.now() - since > YIELD_MS) {
       await new Promise<void>((resolve) => ports.clock.immediate(resolve));
       since = ports.clock.now();
     }
   }
-  if (run === undefined) throw new NotFoundError(`There is no run ${id}.`, { run: id });
-  return run;
+  if (folded === undefined) throw new NotFoundError(`There is no run ${id}.`, { run: id });
+  return folded;
+}
+
+/** The hash that the entry `from` must follow. */
+async function before(id: RunId, from: number, { journal }: RunPorts): Promise<Read> {
+  if (from > 1) for await (const { seq, hash } of journal.read(id, from - 1)) return { seq, hash };
+  return { seq: 0, hash: GENESIS };
+}
+
+/** A run that was continued counts from its last beginning. @throws JournalTooLongError */
+function mustBeShort({ seq }: Entry, { id, beginning }: Run, { report }: RunPorts): void {
+  const entries = seq - beginning.seq + 1;
+  if (entries === WARN_ENTRIES)
+    report(
+      new Error(`it has ${WARN_ENTRIES} entries and more; at ${MAX_ENTRIES} it will be refused (see continueAs)`),
+      `run ${id}: fold`,
+    );
+  if (entries > MAX_ENTRIES)
+    throw new JournalTooLongError(
+      `Run ${id} has more than ${MAX_ENTRIES} entries; it is not folded. Give its definition continueAs, or split it into several runs.`,
+      { run: id, entries, limit: MAX_ENTRIES },
+    );
 }
 
 /** What taking a run over appends. */
@@ -110,8 +143,63 @@ export async function takeOver(run: Run, owner: string, ports: RunPorts): Promis
   return true;
 }
 
+/** From one version of a definition to the next. */
+export interface Migration {
+  readonly to: Body & { readonly definition: string; readonly version: string; readonly chart: string };
+  /** The input of the next one's body. */
+  readonly input: (snapshot: AnyMachineSnapshot) => unknown;
+}
+
+/**
+ * Takes a folded run over and begins it again, version by version. Calls under way are abandoned.
+ * Undefined when somebody else was faster. @throws DefinitionChangedError when a call is in doubt, or a migration throws
+ */
+export async function migrate(
+  run: Run,
+  migrations: readonly Migration[],
+  owner: string,
+  ports: RunPorts,
+): Promise<Run | undefined> {
+  const after = run.position.seq;
+  const recovered = recoveredNext(run, owner, ports.clock);
+  const { epoch, at } = recovered;
+  const stored = [seal(recovered, run.position.hash)];
+  run.fold(recovered);
+  const calls = run.inDoubt().map(({ call }) => call);
+  if (calls.length > 0) throw unmigrated(run, `${calls.join(', ')} is in doubt: resolve it with the version before`);
+  let next = run;
+  for (const { to, input } of migrations) {
+    const seq = after + 1 + stored.length;
+    const begun = next.again(to, migrated(next, input), owner);
+    const continued = entry(run.id, { seq, epoch, at }, 'run.continued', begun, seq - 1) as Beginning;
+    const sealed = seal(continued, stored.at(-1)?.hash ?? run.position.hash);
+    stored.push(sealed);
+    next = new Run(run.id, continued, { seq, epoch, at, hash: sealed.hash }, to, ports, next.summary);
+  }
+  const appended = await ports.journal.append(run.id, stored, { epoch, after });
+  return appended.status === 'refused' ? undefined : next;
+}
+
+function migrated(run: Run, input: Migration['input']): unknown {
+  try {
+    return toData(input(run.bodyActor?.getSnapshot() as AnyMachineSnapshot), 'input');
+  } catch (error) {
+    throw unmigrated(run, `its migration threw ${String(error)}`);
+  }
+}
+
+const unmigrated = ({ id, beginning }: Run, why: string): DefinitionChangedError => {
+  const { definition, version } = beginning.event;
+  return new DefinitionChangedError(`Run ${id} of ${definition} ${version} cannot be migrated: ${why}.`, {
+    run: id,
+    definition,
+    version,
+    why,
+  });
+};
+
 const isEnded = (tail: Stored): Ended | undefined => {
-  const last = decode(tail.bytes) as Entry;
+  const last = entryOf(tail.bytes);
   return isEnd(last.type) ? (last as Ended) : undefined;
 };
 
@@ -129,7 +217,7 @@ export async function fence(id: RunId, reason: string, ports: RunPorts): Promise
     if (tail === undefined) throw new NotFoundError(`There is no run ${id} to kill.`, { run: id });
     const ended = isEnded(tail);
     if (ended !== undefined) return ended;
-    const { at } = decode(tail.bytes) as Entry;
+    const { at } = entryOf(tail.bytes);
     const next = { seq: tail.seq + 1, epoch: tail.epoch + 1, at: Math.max(at, ports.clock.now()) };
     const killed = entry(id, next, 'run.killed', { reason }) as EntryOf<'run.killed'>;
     const appended = await ports.journal.append(id, [seal(killed, tail.hash)], {

@@ -2,7 +2,13 @@ import type { Journal, Level, Stored } from '../src/backend.ts';
 import { seal } from '../src/chain.ts';
 import type { Clock } from '../src/clock.ts';
 import { ENTRY_VERSION, isEnd, type Entry } from '../src/protocol/entry.ts';
-import { ClosedError, StaleOwnerError, StorageError, StorageFullError } from '../src/protocol/errors.ts';
+import {
+  ClosedError,
+  InvalidStateTransitionError,
+  StaleOwnerError,
+  StorageError,
+  StorageFullError,
+} from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import type { Said } from './system.ts';
 
@@ -32,6 +38,8 @@ export interface Pending {
   readonly said: Said;
   readonly cause: number | string | null | Pending;
   seq: number;
+  /** It is the cause of something else that waits or is recorded. */
+  led: boolean;
   readonly acknowledged: ((ack: Ack) => void) | undefined;
   /** A caller at a door, who is told when it cannot be recorded; what has none waits until it can. */
   readonly refused: ((error: unknown) => void) | undefined;
@@ -84,10 +92,22 @@ export class Pump {
     acknowledged?: Pending['acknowledged'],
     refused?: Pending['refused'],
   ): Pending {
-    const pending: Pending = { said, cause, seq: 0, acknowledged, refused };
-    if (this.#stopped || this.#sealed) {
+    const pending: Pending = { said, cause, seq: 0, led: false, acknowledged, refused };
+    if (typeof cause === 'object' && cause !== null) cause.led = true;
+    if (this.#sealed) {
       refused?.(
-        new ClosedError(`Run ${this.#run} takes nothing more here: it has ended, or this process has let go of it.`, {
+        new InvalidStateTransitionError(`Run ${this.#run} has ended, or is about to: it takes nothing more.`, {
+          run: this.#run,
+          state: 'ended',
+          event: said.type,
+          allowed: [],
+        }),
+      );
+      return pending;
+    }
+    if (this.#stopped) {
+      refused?.(
+        new ClosedError(`Run ${this.#run} takes nothing more here: this process has let go of it.`, {
           run: this.#run,
         }),
       );
@@ -97,6 +117,14 @@ export class Pump {
     this.#queue.push(pending);
     if (this.#underWay === undefined) this.#wake(canRide(said));
     return pending;
+  }
+
+  /** Takes back what has not been sealed yet, unless somebody waits for it or something follows from it. */
+  withdraw(pending: Pending): boolean {
+    if (pending.seq > 0 || pending.led || pending.acknowledged !== undefined) return false;
+    const at = this.#queue.lastIndexOf(pending);
+    if (at >= 0) this.#queue.splice(at, 1);
+    return at >= 0;
   }
 
   /** Enqueues for a caller who waits: resolves once it is acknowledged. */

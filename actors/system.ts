@@ -1,10 +1,12 @@
 import type { AnyActorLogic, AnyActorRef, AnyEventObject, AnyStateMachine } from 'xstate';
+import type { Deadline } from '../src/clock.ts';
 import { asFailure, encode, thrown, toData, toEvent } from '../src/codec.ts';
 import type { Effect, Entry, EntryEvents, EntryOf, EntryType } from '../src/protocol/entry.ts';
 import { BudgetExceededError, ReplayDivergenceError } from '../src/protocol/errors.ts';
+import type { CallEnd } from '../src/protocol/exit.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import * as xstate from './durable.ts';
-import { Timers, type Timer } from './timers.ts';
+import { Timers, type Alarm } from './timers.ts';
 
 /**
  * A run's actor system, driven by its journal.
@@ -37,15 +39,23 @@ export interface Leaf {
   begun: boolean;
   /** Begun by an owner that is gone; its outcome is not known. */
   interrupted: boolean;
-  /** Gives back what the gate has given; called when the leaf is over. */
-  release: (() => void) | undefined;
+  /** What the gate has given, a place in the line too; given back when the leaf is over. */
+  admission: Admission | undefined;
 }
 
 /** What a leaf's logic says of itself; anything else is `idempotent` or what the definition says. */
 export interface LeafPolicy {
   effect: Effect;
-  /** Asked by the gate before each begin; resolves with the leaf's release. May throw: refused. */
-  admit?: (leaf: Leaf) => Promise<() => void> | undefined;
+  /** Asked by the gate before each begin. May throw: refused. */
+  admit?: (leaf: Leaf) => Admission | undefined;
+}
+
+/** Room for one call, or a place in the line for it. */
+export interface Admission {
+  /** Resolves when the call may begin, rejects when it is refused; undefined: it may begin at once. */
+  readonly turn: Promise<void> | undefined;
+  /** Gives it back and says how the call ended. The first time counts. */
+  release(ended: CallEnd): void;
 }
 
 /** Something that came in. */
@@ -53,13 +63,11 @@ export type Said<T extends EntryType = EntryType> = {
   [K in T]: { type: K; target: string; event: EntryEvents[K]; cause: number | null };
 }[T];
 
-export interface Host {
+export interface Host extends Alarm {
   readonly run: RunId;
   readonly effects: Readonly<Record<string, Effect>>;
   say(said: Said): void;
   want(leaf: Leaf): void;
-  arm(timer: Timer): void;
-  disarm(timer: Timer): void;
   /** Something of the user's threw where nobody listens. */
   report(error: unknown, where: string): void;
 }
@@ -102,6 +110,7 @@ export function addressOf(self: AnyActorRef): { run: RunId | ''; key: string } {
 export const callOf = (self: AnyActorRef): ReturnType<typeof addressOf> => addressOf(xstate.parentOf(self) ?? self);
 
 const escapeSource = (name: string): string => name.replace(/[%/:@]/g, (c) => `%${c.charCodeAt(0).toString(16)}`);
+const EARLIER_BODY = /^body(?::(\d+))?(?=[/@]|$)/;
 const isBroken = ({ broken, parent }: Node): boolean => broken || (parent !== undefined && isBroken(parent));
 const numbered = (name: string, ordinal: number): string => (ordinal === 1 ? name : `${name}:${ordinal}`);
 
@@ -111,19 +120,39 @@ export class DurableSystem implements xstate.Hooks {
   readonly #relay: xstate.Hooks['relay'];
   /** The journal's time: moves only when an entry is delivered. */
   #now: number;
-  #seq = 1;
+  #seq: number;
   #delivering = false;
   #folding = true;
   readonly #nodes = new Map<string, Node>();
+  /** Those of them that are leaves, in the order they were wanted. */
+  readonly #leaves = new Set<OwnLeaf>();
   readonly #ordinals = new Map<string, number>();
-  readonly #timers: Timers;
+  /** Few runs have any. */
+  #timers: Timers | undefined;
+  #bodyActor: AnyActorRef | undefined;
   #breaks = 0;
   #lateFailure: { error: unknown } | undefined;
 
-  constructor(machine: AnyStateMachine, input: unknown, host: Host, created: { at: number }) {
+  /** Key of the body. */
+  readonly body: string;
+  /** How many bodies the run has had, this one included. */
+  readonly bodies: number;
+
+  /** `since`: the entry it begins with; `before`: how many of a name there were before that. */
+  constructor(
+    machine: AnyStateMachine,
+    input: unknown,
+    host: Host,
+    since: { at: number; seq: number },
+    before: { body?: number } = {},
+  ) {
     this.host = host;
-    this.#timers = new Timers(host);
-    this.#now = created.at;
+    this.#now = since.at;
+    this.#seq = since.seq;
+    const { body = 0 } = before;
+    this.bodies = body + 1;
+    this.body = numbered('body', this.bodies);
+    if (body > 0) this.#ordinals.set('body', body);
     const { root, relay } = xstate.startSystem(machine, input, this);
     this.root = root;
     this.#relay = relay;
@@ -137,6 +166,11 @@ export class DurableSystem implements xstate.Hooks {
     return this.#node(key)?.actor;
   }
 
+  /** Also after its end. */
+  get bodyActor(): AnyActorRef | undefined {
+    return this.#bodyActor;
+  }
+
   /** Live actors by key, parents before children. */
   *actors(): Iterable<[key: string, actor: AnyActorRef]> {
     for (const [key, { actor }] of this.#nodes) if (!xstate.isStopped(actor)) yield [key, actor];
@@ -144,12 +178,13 @@ export class DurableSystem implements xstate.Hooks {
 
   /** Leaves that are not over, in the order they were wanted. */
   *leaves(): Iterable<Leaf> {
-    for (const { leaf, actor } of this.#nodes.values())
-      if (leaf !== undefined && !leaf.over && xstate.isRunning(actor)) yield leaf;
+    for (const leaf of this.#leaves) if (!leaf.over && xstate.isRunning(leaf.actor)) yield leaf;
   }
 
-  /** True for a key that an actor has or had. */
+  /** True for a key that an actor or timer has or had. */
   knows(key: string): boolean {
+    const body = EARLIER_BODY.exec(key);
+    if (body !== null && Number(body[1] ?? 1) < this.bodies) return true;
     const [, name = '', ordinal] = /^(.*?)(?::(\d+))?$/s.exec(key) ?? [];
     return key === 'run' || (this.#ordinals.get(name) ?? 0) >= Number(ordinal ?? 1);
   }
@@ -168,7 +203,7 @@ export class DurableSystem implements xstate.Hooks {
   goLive(): void {
     this.#folding = false;
     for (const leaf of this.leaves()) this.host.want(leaf);
-    this.#timers.goLive();
+    this.#timers?.goLive();
   }
 
   /** Runs a leaf's own `start`, then hands it what machines have sent it meanwhile. */
@@ -187,6 +222,15 @@ export class DurableSystem implements xstate.Hooks {
     // What it said while it began could not be kept; only now is there something to dispose of.
     if (leaf.broken) this.#dispose(leaf);
     for (const event of leaf.mailbox.splice(0)) xstate.push(leaf.actor, event);
+  }
+
+  /** Timers that will ring. */
+  *armed(): Generator<Deadline> {
+    if (this.#timers !== undefined) yield* this.#timers.armed();
+  }
+
+  disarm(): void {
+    this.#timers?.disarm();
   }
 
   /** An event for the run machine that is not in the journal. */
@@ -218,6 +262,7 @@ export class DurableSystem implements xstate.Hooks {
       case 'run.failed':
         return;
       case 'run.started':
+      case 'run.continued':
         return this.tell({ type: 'troupe.start' });
       case 'run.recovered':
         return this.#interrupt();
@@ -232,13 +277,16 @@ export class DurableSystem implements xstate.Hooks {
       case 'timer.fired':
         return this.#fired(entry);
       case 'leaf.abandoned':
-        return this.#to(entry, () => {});
+        // Live it has stopped by now; in a fold what stopped it may be that its run was about to end.
+        return this.#to(entry, ({ actor }) => xstate.stop(actor));
       case 'leaf.started':
         return this.#to(entry, (node) => this.#started(node, entry));
       case 'leaf.emitted':
         return this.#to(entry, (node) => this.#emitted(node, entry.event.event as xstate.Emission));
       case 'leaf.succeeded':
         return this.#to(entry, (node) => {
+          // A chart that waits for the begin of its attempt need not hear of it: the attempt is over.
+          if (entry.event.begun !== undefined) this.#begun(node, entry.event.begun, entry);
           this.#finish(node);
           xstate.end(node.actor, { status: 'done', output: entry.event.output }, entry.type);
         });
@@ -262,6 +310,7 @@ export class DurableSystem implements xstate.Hooks {
     const node: Node = { key, system: this, actor, parent, leaf: undefined, broken: false };
     xstate.setOwn(actor, node);
     this.#nodes.set(key, node);
+    if (key === this.body) this.#bodyActor = actor;
     const logic = xstate.logicOf(actor);
     if (!xstate.isLeaf(logic)) return;
     const { kept, given } = leafInput(xstate.inputOf(actor));
@@ -282,14 +331,15 @@ export class DurableSystem implements xstate.Hooks {
       recorded: [],
       beginning: false,
       broken: false,
-      release: undefined,
+      admission: undefined,
     };
+    this.#leaves.add(node.leaf);
     xstate.makeLeaf(actor, given);
   }
 
   gone(actor: AnyActorRef): void {
     const node = nodeOf(actor);
-    if (node !== undefined) this.#nodes.delete(node.key);
+    if (node !== undefined) this.#drop(node);
   }
 
   relay(source: AnyActorRef | undefined, target: AnyActorRef, event: AnyEventObject): void {
@@ -347,6 +397,7 @@ export class DurableSystem implements xstate.Hooks {
   leafThrew(actor: AnyActorRef, error: unknown, stopping: boolean): void {
     const node = nodeOf(actor);
     if (node?.leaf === undefined) return;
+    if (!node.leaf.begun) return;
     if (stopping) this.host.report(error, `stopping '${node.key}'`);
     else this.#breakOff(node.leaf, error);
   }
@@ -363,15 +414,16 @@ export class DurableSystem implements xstate.Hooks {
     const key = this.#ordinal(`${from.key}@${escapeSource(event.type)}`);
     // NaN is what `setTimeout` takes for 0; Infinity never comes.
     const due = this.#now + Math.max(0, Number.isNaN(delay) ? 0 : delay);
+    this.#timers ??= new Timers(this.host, !this.#folding);
     this.#timers.add({ key, due, cause: this.#seq, source, target, event, id });
   }
 
   cancel(source: AnyActorRef, id: string): void {
-    this.#timers.cancel(source, id);
+    this.#timers?.cancel(source, id);
   }
 
   cancelAll(source: AnyActorRef): void {
-    this.#timers.cancelAll(source);
+    this.#timers?.cancelAll(source);
   }
 
   // What comes in.
@@ -409,10 +461,12 @@ export class DurableSystem implements xstate.Hooks {
     }
   }
 
-  #outcome(leaf: OwnLeaf, said: Said): void {
+  #outcome(leaf: OwnLeaf, said: Said<'leaf.succeeded' | 'leaf.failed'>): void {
     if (leaf.over) return;
     leaf.over = true;
-    leaf.release?.();
+    leaf.admission?.release(
+      said.type === 'leaf.failed' ? { status: 'failed', error: said.event.error } : { status: 'succeeded' },
+    );
     this.#say(said);
   }
 
@@ -454,15 +508,19 @@ export class DurableSystem implements xstate.Hooks {
       return;
     }
     if (to.leaf === undefined || to.leaf.begun) return this.#relay(source, target, event);
-    // Not begun: it hears when it begins. What it heard before a crash it does not hear again.
-    if (!this.#folding && !to.leaf.over) to.leaf.mailbox.push(event);
+    // A logic of its own may keep in its state what it hears; others make nothing of it before they have begun.
+    if (this.#folding) this.#relay(source, target, event);
+    // It hears when it begins. What a callback heard before a crash it does not hear again.
+    else if (!to.leaf.over) to.leaf.mailbox.push(event);
   }
 
   // Entries.
 
   /** To an actor that has stopped since, an entry is a recorded no-op; to one that never was, it is divergence. */
   #to(entry: Entry, then: (node: Node) => void): void {
-    const node = this.#node(entry.target);
+    // A message is for the body that is there when it comes.
+    const key = entry.type === 'message.received' && entry.target === 'body' ? this.body : entry.target;
+    const node = this.#node(key);
     if (node !== undefined) then(node);
     else this.#mustKnow(entry);
   }
@@ -481,15 +539,18 @@ export class DurableSystem implements xstate.Hooks {
   }
 
   #started(node: Node, entry: EntryOf<'leaf.started'>): void {
-    const { leaf } = node;
+    this.#begun(node, entry.event, entry);
+    const { attempt } = entry.event;
+    this.#tellParent(node, { type: 'troupe.admitted', run: this.run, call: node.key, attempt });
+  }
+
+  #begun({ leaf }: Node, { attempt, input, effect }: EntryEvents['leaf.started'], entry: Entry): void {
     if (leaf === undefined) throw this.#diverged(entry, 'a call', 'a machine');
-    const { attempt, input, effect } = entry.event;
     leaf.attempts = attempt;
     if (effect === 'irreversible') leaf.effect = effect;
     leaf.interrupted = false;
     if (this.#folding && Buffer.compare(encode(input), encode(leaf.input)) !== 0)
       throw this.#diverged(entry, input, leaf.input);
-    this.#tellParent(node, { type: 'troupe.admitted', call: leaf.key, attempt });
   }
 
   #emitted({ leaf, actor }: Node, emission: xstate.Emission): void {
@@ -510,7 +571,7 @@ export class DurableSystem implements xstate.Hooks {
     }
     this.#mustKnow(entry);
     // It had ended in the transition whose action threw.
-    if (entry.target === 'body') this.#lateFailure ??= { error };
+    if (entry.target === this.body) this.#lateFailure ??= { error };
     else if (!this.#folding) this.host.report(error, `an action of '${entry.target}', which had ended`);
   }
 
@@ -525,7 +586,7 @@ export class DurableSystem implements xstate.Hooks {
   }
 
   #fired(entry: EntryOf<'timer.fired'>): void {
-    const timer = this.#timers.take(entry.target);
+    const timer = this.#timers?.take(entry.target);
     if (timer === undefined) return this.#mustKnow(entry);
     this.#pass(timer.source, timer.target, timer.event);
   }
@@ -552,15 +613,20 @@ export class DurableSystem implements xstate.Hooks {
   #finish(node: Node): void {
     if (node.leaf === undefined) return;
     node.leaf.over = true;
-    node.leaf.release?.();
+    node.leaf.admission?.release({ status: 'abandoned' });
+    this.#drop(node);
+  }
+
+  #drop(node: Node): void {
     this.#nodes.delete(node.key);
+    if (node.leaf !== undefined) this.#leaves.delete(node.leaf);
   }
 
   #stopChildren(parent: Node): void {
     for (const node of Array.from(this.#nodes.values())) {
       if (node.parent !== parent) continue;
       xstate.stop(node.actor);
-      this.#nodes.delete(node.key);
+      this.#drop(node);
     }
   }
 }

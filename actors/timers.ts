@@ -1,4 +1,5 @@
 import type { AnyActorRef, AnyEventObject } from 'xstate';
+import type { Deadline } from '../src/clock.ts';
 
 export interface Timer {
   readonly key: string;
@@ -15,6 +16,14 @@ export interface Delivery extends Timer {
   readonly event: AnyEventObject;
   /** The send's own id, by which its source can cancel it. */
   readonly id: string | undefined;
+  /** What rings when it is due, while it is armed. */
+  alarm: Deadline | undefined;
+}
+
+/** What a run does about its timers. */
+export interface Alarm {
+  arm(timer: Timer): Deadline;
+  disarm(deadline: Deadline): void;
 }
 
 /** Delayed sends of one run, armed once it is live. */
@@ -22,12 +31,22 @@ export class Timers {
   readonly #byKey = new Map<string, Delivery>();
   /** The last with each id; one that was scheduled before with the same id still comes, as in XState. */
   readonly #byId = new Map<string, Delivery>();
-  readonly #alarm: { arm(timer: Timer): void; disarm(timer: Timer): void };
-  #live = false;
+  readonly #alarm: Alarm;
+  #live: boolean;
   #scheduled = 0;
 
-  constructor(alarm: { arm(timer: Timer): void; disarm(timer: Timer): void }) {
+  constructor(alarm: Alarm, live: boolean) {
     this.#alarm = alarm;
+    this.#live = live;
+  }
+
+  /** Those that will ring. */
+  *armed(): Generator<Deadline> {
+    for (const { alarm } of this.#byKey.values()) if (alarm !== undefined && alarm.index >= 0) yield alarm;
+  }
+
+  disarm(): void {
+    for (const timer of this.#byKey.values()) this.#silence(timer);
   }
 
   goLive(): void {
@@ -35,8 +54,8 @@ export class Timers {
     for (const timer of this.#byKey.values()) this.#arm(timer);
   }
 
-  add(delivery: Omit<Delivery, 'order'>): void {
-    const timer: Delivery = { ...delivery, order: (this.#scheduled += 1) };
+  add(delivery: Omit<Delivery, 'order' | 'alarm'>): void {
+    const timer: Delivery = { ...delivery, order: (this.#scheduled += 1), alarm: undefined };
     this.#byKey.set(timer.key, timer);
     if (timer.id !== undefined) this.#byId.set(idOf(timer.source, timer.id), timer);
     if (this.#live) this.#arm(timer);
@@ -45,7 +64,10 @@ export class Timers {
   /** Undefined when it was cancelled, or never was. */
   take(key: string): Delivery | undefined {
     const timer = this.#byKey.get(key);
-    if (timer !== undefined) this.#drop(timer);
+    if (timer === undefined) return undefined;
+    this.#drop(timer);
+    // As in XState, whichever of two with one id fires first: the id stands for neither any more.
+    if (timer.id !== undefined) this.#byId.delete(idOf(timer.source, timer.id));
     return timer;
   }
 
@@ -58,15 +80,20 @@ export class Timers {
     for (const timer of this.#byKey.values()) if (timer.source === source) this.#drop(timer);
   }
 
-  #arm(timer: Timer): void {
-    if (timer.due !== Infinity) this.#alarm.arm(timer);
+  #arm(timer: Delivery): void {
+    if (timer.due !== Infinity) timer.alarm = this.#alarm.arm(timer);
+  }
+
+  #silence(timer: Delivery): void {
+    if (timer.alarm !== undefined) this.#alarm.disarm(timer.alarm);
+    timer.alarm = undefined;
   }
 
   #drop(timer: Delivery): void {
     this.#byKey.delete(timer.key);
     const id = timer.id === undefined ? undefined : idOf(timer.source, timer.id);
     if (id !== undefined && this.#byId.get(id) === timer) this.#byId.delete(id);
-    if (this.#live) this.#alarm.disarm(timer);
+    this.#silence(timer);
   }
 }
 

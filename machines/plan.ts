@@ -1,142 +1,101 @@
-import { assign, setup, type AnyActorLogic, type DoneActorEvent } from 'xstate';
-import { failure, toFailure, type Exit, type Failure } from '../src/protocol/exit.ts';
-import type { PlanSpec, StepScope, StepSpec } from '../src/protocol/spec.ts';
-import { argumentsOf } from './policy/arguments.ts';
+import { enqueueActions, setup, type AnyActorLogic, type AnyMachineSnapshot } from 'xstate';
+import { toFailure, type Exit } from '../src/protocol/exit.ts';
+import type { PlanSpec } from '../src/protocol/spec.ts';
+import { endOf, inDoubt, listener, onlyDoubts, type CallEvent } from './calls.ts';
+import * as schedules from './policy/schedule.ts';
+import { compute } from './policy/template.ts';
 
 interface Progress {
-  input: unknown;
-  outputs: Readonly<Record<string, unknown>>;
-  active: number;
-  error: Failure | undefined;
+  schedule: schedules.Schedule;
+  /** What it comes to when it ends now. */
   exit: Exit;
 }
 
-const chart = setup({
-  types: {
-    input: {} as unknown,
-    context: {} as Progress,
-    events: {} as { type: 'troupe.kill' },
-    output: {} as Exit,
-  },
-  // Named for the steps.
-  actors: {} as Record<string, AnyActorLogic>,
-});
+type PlanEvent = CallEvent | { type: 'troupe.kill' };
 
-/** The statechart of one plan: a region per step, which waits for its needs. */
-export const planMachine = (spec: PlanSpec) =>
-  chart.createMachine({
+/**
+ * The statechart of one plan. It schedules: each step is an actor of its own, named for the step, spawned when what it needs is there.
+ * `check` gives the input as the steps read it; what it throws fails the plan.
+ */
+export function planMachine(spec: PlanSpec, check: (input: unknown) => unknown = (input) => input) {
+  const graph = schedules.graphOf(spec.steps, spec.concurrency);
+  return setup({
+    types: { input: {} as unknown, context: {} as Progress, events: {} as PlanEvent, output: {} as Exit },
+    // Named for the steps.
+    actors: {} as Record<string, AnyActorLogic>,
+    actions: {
+      schedule: enqueueActions(({ context, event, enqueue, self }) => {
+        const before = context.schedule;
+        const known = 'actorId' in event ? heard(graph, before, event) : before;
+        const { schedule, begun } = schedules.begin(graph, known);
+        if ('actorId' in event && endOf(event) !== undefined) enqueue.stopChild(event.actorId);
+        for (const { step, input } of begun) enqueue.spawnChild(step.name, { id: step.name, input });
+        enqueue.assign({ schedule, exit: exitOf(spec, graph, schedule) ?? context.exit });
+        if (onlyDoubts(schedule) && !onlyDoubts(before)) enqueue.sendTo(listener({ self }), inDoubt({ self }));
+      }),
+    },
+  }).createMachine({
     id: spec.name,
-    context: ({ input }) => ({ input, outputs: {}, active: 0, error: undefined, exit: { status: 'killed' } }),
-    initial: spec.steps.length === 0 ? 'completed' : 'running',
+    // Part of the chart: a plan of other steps is another one.
+    meta: { steps: spec.steps },
+    context: ({ input }) => ({ schedule: start(graph, check, input), exit: { status: 'killed' } }),
+    initial: 'running',
     on: { 'troupe.kill': '.killed' },
     states: {
       running: {
-        type: 'parallel',
         meta: { waitsFor: 'its steps' },
-        states: Object.fromEntries(spec.steps.map((step) => [step.name, region(step)])),
-        always: { guard: ({ context }) => context.error !== undefined && context.active === 0, target: 'failed' },
-        onDone: 'completed',
+        entry: 'schedule',
+        always: [
+          { guard: ({ context }) => context.exit.status === 'succeeded', target: 'completed' },
+          { guard: ({ context }) => context.exit.status === 'failed', target: 'failed' },
+        ],
+        on: {
+          'xstate.done.actor.*': { actions: 'schedule' },
+          'xstate.error.actor.*': { actions: 'schedule' },
+          'troupe.inDoubt': { actions: 'schedule' },
+        },
       },
-      completed: { type: 'final', entry: assign({ exit: ({ context }) => outputOf(spec, context.outputs) }) },
-      failed: { type: 'final', entry: assign({ exit: ({ context }) => failedWith(context.error) }) },
+      completed: { type: 'final' },
+      failed: { type: 'final' },
       killed: { type: 'final' },
     },
     output: ({ context }) => context.exit,
   });
+}
 
-const failedWith = (error: unknown): Exit => ({ status: 'failed', error: toFailure(error) });
-
-function outputOf({ name, output }: PlanSpec, outputs: StepScope): Exit {
+function start(graph: schedules.Graph, check: (input: unknown) => unknown, input: unknown): schedules.Schedule {
   try {
-    return { status: 'succeeded', output: output === null ? outputs : output(outputs) };
+    return schedules.scheduled(graph, check(input));
   } catch (error) {
-    const cause = toFailure(error);
-    return failedWith({ ...cause, message: `The output of plan ${name}: ${cause.message}` });
+    return { ...schedules.scheduled({ ...graph, steps: [] }, input), error: toFailure(error) };
   }
 }
 
-/** A step: it begins when all it needs is there and nothing has failed; what runs when another fails, ends. */
-function region(step: StepSpec) {
-  const ready = ({ outputs, error }: Progress): boolean =>
-    error === undefined && step.needs.every((need) => Object.hasOwn(outputs, need));
-  const refused = (context: Progress): Failure | undefined => {
-    try {
-      argumentsOf(step, scopeOf(step, context));
-      return undefined;
-    } catch (error) {
-      return inStep(step, error);
-    }
-  };
-  const failed = (context: Progress, error: unknown): Partial<Progress> => ({
-    active: context.active - 1,
-    error: context.error ?? inStep(step, error),
-  });
-  return chart.createStateConfig({
-    initial: 'waiting',
-    states: {
-      waiting: {
-        meta: { waitsFor: step.needs.length === 0 ? 'nothing' : `steps ${step.needs.join(', ')}` },
-        always: [
-          {
-            guard: ({ context }) => ready(context) && refused(context) !== undefined,
-            target: 'failed',
-            actions: assign({ error: ({ context }) => refused(context) }),
-          },
-          {
-            guard: ({ context }) => ready(context),
-            target: 'running',
-            actions: assign(({ context }) => ({ active: context.active + 1 })),
-          },
-        ],
-      },
-      running: {
-        meta: { waitsFor: `tool ${step.tool}` },
-        invoke: {
-          id: step.name,
-          src: step.name,
-          input: ({ context }) => argumentsOf(step, scopeOf(step, context)),
-          onDone: [
-            {
-              guard: ({ event }) => exitOf(event).status === 'succeeded',
-              target: 'done',
-              actions: assign(({ context, event }) => {
-                const exit = exitOf(event);
-                return {
-                  active: context.active - 1,
-                  outputs: { ...context.outputs, [step.name]: exit.status === 'succeeded' ? exit.output : undefined },
-                };
-              }),
-            },
-            {
-              target: 'failed',
-              actions: assign(({ context, event }) => {
-                const exit = exitOf(event);
-                return failed(
-                  context,
-                  exit.status === 'failed' ? exit.error : failure('KillSwitchTriggeredError', 'KILLED', 'killed'),
-                );
-              }),
-            },
-          ],
-          onError: {
-            target: 'failed',
-            actions: assign(({ context, event }) => failed(context, event.error)),
-          },
-        },
-      },
-      done: { type: 'final' },
-      // Not final: a plan is done when every step is.
-      failed: { meta: { waitsFor: 'the steps that still run' } },
-    },
-  });
+function heard(graph: schedules.Graph, schedule: schedules.Schedule, event: CallEvent): schedules.Schedule {
+  const exit = endOf(event);
+  if (exit === undefined) return schedules.doubted(graph, schedule, event.actorId);
+  return schedules.ended(graph, schedule, event.actorId, exit);
 }
 
-const exitOf = ({ output }: DoneActorEvent): Exit => output as Exit;
+/** Undefined while something may still happen. */
+function exitOf({ name, output }: PlanSpec, graph: schedules.Graph, schedule: schedules.Schedule): Exit | undefined {
+  const { error, running, settled, input } = schedule;
+  if (error !== undefined) return running === 0 ? { status: 'failed', error } : undefined;
+  if (settled < graph.steps.length) return undefined;
+  const outputs = schedules.outputsOf(graph, schedule);
+  try {
+    return { status: 'succeeded', output: output === null ? outputs : compute(output, { ...outputs, input }) };
+  } catch (thrown) {
+    const cause = toFailure(thrown);
+    return { status: 'failed', error: { ...cause, message: `The output of plan ${name}: ${cause.message}` } };
+  }
+}
 
-const scopeOf = ({ needs }: StepSpec, { input, outputs }: Progress): StepScope =>
-  Object.fromEntries([['input', input], ...needs.map((need) => [need, outputs[need]])]);
-
-const inStep = ({ name }: StepSpec, error: unknown): Failure => {
-  const cause = toFailure(error);
-  return { ...cause, message: `Step ${name}: ${cause.message}` };
-};
+/** How each step of a plan stands, by name; undefined where the snapshot is of another machine. */
+export function standing(snapshot: Partial<AnyMachineSnapshot>): ReadonlyMap<string, string> | undefined {
+  const { schedule } = (snapshot.context ?? {}) as Partial<Progress>;
+  const { steps } = (snapshot.machine?.root.meta ?? {}) as Partial<PlanSpec>;
+  if (schedule === undefined || steps === undefined) return undefined;
+  const statuses = schedules.statusesOf(schedule);
+  return new Map(steps.map(({ name }, place) => [name, statuses[place] ?? 'waiting']));
+}

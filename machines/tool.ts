@@ -1,7 +1,18 @@
-import { assign, setup, type PromiseActorLogic } from 'xstate';
+import {
+  assign,
+  sendTo,
+  setup,
+  spawnChild,
+  stopChild,
+  type DoneActorEvent,
+  type ErrorActorEvent,
+  type PromiseActorLogic,
+} from 'xstate';
 import type { Effect } from '../src/protocol/entry.ts';
 import { failure, toFailure, type Exit, type Failure } from '../src/protocol/exit.ts';
 import type { ToolPolicy } from '../src/protocol/spec.ts';
+import { inDoubt, listener } from './calls.ts';
+import { chanceOf } from './policy/jitter.ts';
 import { judge, type Verdict } from './policy/retry.ts';
 
 /** What one attempt is given; recorded with its begin. */
@@ -25,133 +36,132 @@ export interface ToolCall {
   attempt: number;
   timeoutMs: number;
   delayMs: number;
-  exit: Exit;
+  /** Of the last attempt that failed. */
+  error: Failure | undefined;
 }
 
 const seconds = (ms: number): string => `${ms / 1_000}s`;
+const KILLED: Exit = { status: 'killed' };
+
+/** How an attempt ends by itself. */
+const OUTCOMES = {
+  'xstate.done.actor.attempt': 'succeeded',
+  'xstate.error.actor.attempt': [
+    { guard: 'doubts', target: 'inDoubt', actions: ['abort', 'failed'] },
+    { guard: 'retries', target: 'backingOff', actions: ['abort', 'failed'] },
+    { target: 'failed', actions: 'failed' },
+  ],
+} as const;
 
 /** One call of one tool: the gate, attempts, backoff, doubt. Its output is an `Exit`. */
 export function toolMachine(policy: ToolPolicy) {
-  const { id, effect, attempts } = policy;
+  const { id, effect, retry } = policy;
   const timedOut = ({ timeoutMs }: ToolCall): Failure =>
     failure('ToolTimeoutError', 'TOOL_TIMEOUT', `Tool ${id} timed out after ${seconds(timeoutMs)}`, {
       tool: id,
       timeoutMs,
     });
-  const verdict = ({ attempt }: ToolCall, error: unknown): Verdict =>
-    judge(toFailure(error), { attempt, attempts, effect });
-  const failed = (error: unknown): { exit: Exit } => ({ exit: { status: 'failed', error: toFailure(error) } });
-  const next = (call: ToolCall, judged: Verdict, error: unknown): Partial<ToolCall> =>
-    judged.do === 'retry'
-      ? {
-          ...failed(error),
-          attempt: call.attempt + 1,
-          delayMs: judged.delayMs,
-          timeoutMs: call.timeoutMs * judged.timeoutFactor,
-        }
-      : failed(error);
+  /** Chance has a say in how long is waited, none in what is done. */
+  const verdict = ({ attempt }: ToolCall, error: unknown, chance = 0): Verdict =>
+    judge(toFailure(error), { attempt, retry, effect, chance });
+  /** Of an attempt that failed, or took too long. */
+  const errorIn = (event: object, call: ToolCall): unknown => ('error' in event ? event.error : timedOut(call));
+  const next = (call: ToolCall, error: unknown, self: object): Partial<ToolCall> => {
+    const judged = verdict(call, error, chanceOf(`${policy.seed(self)}/${call.attempt}`));
+    if (judged.do !== 'retry') return { error: judged.do === 'fail' ? judged.error : toFailure(error) };
+    return {
+      error: toFailure(error),
+      attempt: call.attempt + 1,
+      delayMs: judged.delayMs,
+      timeoutMs: call.timeoutMs * judged.timeoutFactor,
+    };
+  };
 
   return setup({
-    types: { input: {} as unknown, context: {} as ToolCall, events: {} as ToolEvent, output: {} as Exit },
+    types: {
+      input: {} as unknown,
+      context: {} as ToolCall,
+      events: {} as ToolEvent | DoneActorEvent<unknown, 'attempt'> | ErrorActorEvent<unknown, 'attempt'>,
+      output: {} as Exit,
+    },
     actors: { attempt: {} as PromiseActorLogic<unknown, AttemptInput> },
     delays: { timeout: ({ context }) => context.timeoutMs, backoff: ({ context }) => context.delayMs },
     guards: {
-      timeoutDoubts: ({ context }) => verdict(context, timedOut(context)).do === 'doubt',
-      timeoutRetries: ({ context }) => verdict(context, timedOut(context)).do === 'retry',
+      doubts: ({ context, event }) => verdict(context, errorIn(event, context)).do === 'doubt',
+      retries: ({ context, event }) => verdict(context, errorIn(event, context)).do === 'retry',
       wasIrreversible: ({ event }) => 'effect' in event && event.effect === 'irreversible',
     },
     actions: {
-      timedOut: assign(({ context }) => next(context, verdict(context, timedOut(context)), timedOut(context))),
+      begin: spawnChild('attempt', {
+        id: 'attempt',
+        input: ({ context }: { context: ToolCall }) => ({ tool: id, attempt: context.attempt, input: context.input }),
+      }),
+      abort: stopChild('attempt'),
+      failed: assign(({ context, event, self }) => next(context, errorIn(event, context), self)),
+      /** Tells the tool's module that its service did not answer. */
+      reportTimeout: () => {},
     },
   }).createMachine({
     // A dot would part the id of a state.
     id: id.replace('.', '__'),
-    context: ({ input }) => ({
-      input,
-      attempt: 1,
-      timeoutMs: policy.timeoutMs,
-      delayMs: 0,
-      exit: { status: 'killed' },
-    }),
-    initial: 'attempting',
+    context: ({ input }) => ({ input, attempt: 1, timeoutMs: policy.timeoutMs, delayMs: 0, error: undefined }),
+    initial: { target: 'admitting', actions: 'begin' },
     on: { 'troupe.kill': '.killed' },
     states: {
-      attempting: {
-        id: 'attempting',
-        invoke: {
-          id: 'attempt',
-          src: 'attempt',
-          input: ({ context }) => ({ tool: id, attempt: context.attempt, input: context.input }),
-          onDone: {
-            target: 'succeeded',
-            actions: assign(({ event }) => ({ exit: { status: 'succeeded', output: event.output } })),
-          },
-          onError: [
-            {
-              guard: ({ context, event }) => verdict(context, event.error).do === 'doubt',
-              target: 'inDoubt',
-              actions: assign(({ event }) => failed(event.error)),
-            },
-            {
-              guard: ({ context, event }) => verdict(context, event.error).do === 'retry',
-              target: 'backingOff',
-              actions: assign(({ context, event }) => next(context, verdict(context, event.error), event.error)),
-            },
-            { target: 'failed', actions: assign(({ event }) => failed(event.error)) },
+      admitting: {
+        meta: { waitsFor: 'the gate' },
+        // A quick attempt ends before its begin is recorded.
+        on: { ...OUTCOMES, 'troupe.admitted': 'executing' },
+      },
+      executing: {
+        after: {
+          timeout: [
+            { guard: 'doubts', target: 'inDoubt', actions: ['abort', 'failed', 'reportTimeout'] },
+            { guard: 'retries', target: 'admitting', actions: ['abort', 'failed', 'reportTimeout', 'begin'] },
+            { target: 'failed', actions: ['failed', 'reportTimeout'] },
           ],
         },
-        initial: 'admitting',
-        states: {
-          admitting: { meta: { waitsFor: 'the gate' }, on: { 'troupe.admitted': 'executing' } },
-          executing: {
-            after: {
-              timeout: [
-                { guard: 'timeoutDoubts', target: '#inDoubt', actions: 'timedOut' },
-                { guard: 'timeoutRetries', target: '#attempting', reenter: true, actions: 'timedOut' },
-                { target: '#failed', actions: 'timedOut' },
-              ],
-            },
-            on: {
-              'troupe.interrupted': [
-                { guard: 'wasIrreversible', target: '#inDoubt' },
-                // The same call: it begins again, with a new deadline.
-                { target: 'admitting' },
-              ],
-            },
-          },
+        on: {
+          ...OUTCOMES,
+          'troupe.interrupted': [
+            { guard: 'wasIrreversible', target: 'inDoubt', actions: 'abort' },
+            // The same attempt: it begins again, with a new deadline.
+            { target: 'admitting' },
+          ],
         },
       },
-      backingOff: { after: { backoff: 'attempting' } },
+      backingOff: { after: { backoff: { target: 'admitting', actions: 'begin' } } },
       inDoubt: {
-        id: 'inDoubt',
         tags: 'inDoubt',
         meta: { waitsFor: 'somebody who resolves it' },
+        entry: sendTo(listener, inDoubt),
         on: {
           'troupe.resolve': [
             {
               guard: ({ event }) => event.retry === true,
-              target: 'attempting',
-              actions: assign(({ context }) => ({ attempt: context.attempt + 1 })),
+              target: 'admitting',
+              actions: [assign(({ context }) => ({ attempt: context.attempt + 1 })), 'begin'],
             },
             {
               guard: ({ event }) => event.error !== undefined,
               target: 'failed',
-              actions: assign(({ event }) => failed(event.error)),
+              actions: assign(({ event }) => ({ error: toFailure(event.error) })),
             },
-            {
-              guard: ({ event }) => 'output' in event && policy.accepts(event.output),
-              target: 'succeeded',
-              actions: assign(({ event }) => ({
-                exit: { status: 'succeeded', output: event.output },
-              })),
-            },
+            { guard: ({ event }) => 'output' in event && policy.accepts(event.output), target: 'succeeded' },
           ],
         },
       },
-      succeeded: { type: 'final' },
-      failed: { id: 'failed', type: 'final' },
-      killed: { type: 'final', entry: assign({ exit: { status: 'killed' } as const }) },
+      succeeded: {
+        type: 'final',
+        output: ({ event }): Exit => ({ status: 'succeeded', output: 'output' in event ? event.output : undefined }),
+      },
+      failed: {
+        type: 'final',
+        output: ({ context }): Exit => ({ status: 'failed', error: toFailure(context.error) }),
+      },
+      killed: { type: 'final', output: KILLED },
     },
-    output: ({ context }) => context.exit,
+    // What its end gave.
+    output: ({ event }) => event.output as Exit,
   });
 }

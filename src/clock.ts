@@ -2,19 +2,24 @@
 export interface Clock {
   /** Milliseconds since the epoch; within a process it never goes back and no change of the wall clock moves it. */
   now(): number;
-  setTimeout(run: () => void, ms: number): unknown;
+  /** A process may end before one that is not to keep it alive; true by default. */
+  setTimeout(run: () => void, ms: number, keepAlive?: boolean): unknown;
   clearTimeout(handle: unknown): void;
   /** After the promises and I/O of this turn. */
   immediate(run: () => void): void;
 }
 
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+/** The longest one that an operating system's timer takes. */
+export const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 export function systemClock(): Clock {
   const origin = Date.now() - performance.now();
   return {
     now: () => Math.floor(origin + performance.now()),
-    setTimeout: (run, ms) => setTimeout(run, ms),
+    setTimeout: (run, ms, keepAlive = true) => {
+      const timer = setTimeout(run, ms);
+      return keepAlive ? timer : timer.unref();
+    },
     clearTimeout: (handle) => clearTimeout(handle as NodeJS.Timeout),
     immediate: (run) => void setImmediate(run),
   };
@@ -65,6 +70,8 @@ export class Deadlines {
     if (at < 0) return;
     deadline.index = -1;
     const last = this.#heap.pop();
+    // A process stays for what it waits for, not for what it once waited for.
+    if (this.#heap.length === 0) this.#silence();
     if (last === undefined || last === deadline) return;
     this.#place(last, at);
     this.#up(last);
@@ -73,9 +80,14 @@ export class Deadlines {
 
   close(): void {
     this.#closed = true;
-    this.#clock.clearTimeout(this.#timer);
+    this.#silence();
     for (const deadline of this.#heap) deadline.index = -1;
     this.#heap.length = 0;
+  }
+
+  #silence(): void {
+    this.#clock.clearTimeout(this.#timer);
+    this.#timerDue = Infinity;
   }
 
   #arm(): void {

@@ -1,4 +1,4 @@
-import { Packr } from 'msgpackr';
+import { Packr } from 'msgpackr/pack';
 import { ValidationError } from './protocol/errors.ts';
 import type { Failure } from './protocol/exit.ts';
 
@@ -9,11 +9,22 @@ import type { Failure } from './protocol/exit.ts';
  * C2. What cannot be kept is refused with the path to it; nothing is dropped silently.
  */
 
+// `msgpackr/pack` is JavaScript alone: the native part of `msgpackr` is not there on every machine, and reads differently.
 // Records and moreTypes stay off: records of mismatched structure decode into wrong fields without an error.
-const packr = new Packr({ useRecords: false, moreTypes: false, mapsAsObjects: true });
+// Of variable size, a map may have more than 65,535 keys.
+const packr = new Packr({ useRecords: false, moreTypes: false, mapsAsObjects: true, variableMapSize: true });
 
 /** Of a value that `toData` gave. */
 export const encode = (data: unknown): Uint8Array => packr.pack(data);
+
+const RESERVE_START_SPACE = 2048;
+
+/** `before` and the bytes of `data` behind it, in one buffer. `before` has at most 255 bytes. */
+export function encodeBehind(before: Uint8Array, data: unknown): Buffer {
+  const framed = packr.pack(data, RESERVE_START_SPACE | before.length);
+  framed.set(before);
+  return framed;
+}
 
 export const decode = (bytes: Uint8Array): unknown => packr.unpack(bytes);
 
@@ -21,6 +32,8 @@ const MAX_DEPTH = 256;
 const MAX_INT64 = 2n ** 63n;
 /** Of one value: what is larger belongs in a file or an object store, and its name in the journal. */
 const MAX_BYTES = 64 * 2 ** 20;
+/** msgpackr takes the byte order mark from strings of more than 64 bytes: 22 characters of three. */
+const MAY_LOSE_MARK = 22;
 
 /** What stands for an object instead of a copy of it; undefined for all others. */
 type Replace = (value: object) => unknown;
@@ -30,9 +43,18 @@ export function toData(value: unknown, path = 'value', replace?: Replace): unkno
   return value === null || value === undefined ? value : new Copy(path, replace).start(value);
 }
 
+function typeOf(event: unknown): unknown {
+  try {
+    return typeof event === 'object' && event !== null && 'type' in event ? event.type : undefined;
+  } catch {
+    // A getter or a proxy that throws what it likes.
+    return undefined;
+  }
+}
+
 /** An event as it is kept. @throws ValidationError unless it is an object with a `type` that a machine can be given */
 export function toEvent(event: unknown): { type: string } {
-  const type = typeof event === 'object' && event !== null && 'type' in event ? event.type : undefined;
+  const type = typeOf(event);
   if (typeof type !== 'string' || type === '' || type === '*')
     throw new ValidationError(
       `An event is an object with a type, such as { type: 'PAY' }; this one ${typeof type === 'string' ? `has the type '${type}'` : 'has none'}.`,
@@ -69,8 +91,7 @@ class Copy {
   #any(value: unknown): unknown {
     switch (typeof value) {
       case 'string':
-        this.#count(value.length);
-        return value.isWellFormed() ? value : value.toWellFormed();
+        return this.#text(value);
       case 'number':
         this.#count(8);
         return value === 0 ? 0 : value;
@@ -118,6 +139,7 @@ class Copy {
 
   #array(value: readonly unknown[]): unknown[] {
     // Array.from also visits holes, which come back as undefined.
+    this.#count(value.length);
     return Array.from(value, (item, index) => this.#at(index, item));
   }
 
@@ -127,23 +149,25 @@ class Copy {
         return this.#refuse('an object with a symbol as a key');
     const plain: Record<string, unknown> = {};
     for (const key of Object.keys(value)) {
-      this.#count(key.length);
       this.#keys.push(key);
-      if (key === '__proto__') this.#refuse('a key that would change a prototype');
-      const item = (value as Record<string, unknown>)[key];
-      plain[key.isWellFormed() ? key : key.toWellFormed()] = this.#any(item);
+      const name = this.#text(key);
+      if (name === '__proto__') this.#refuse('a key that would change a prototype');
+      if (name !== key && (Object.hasOwn(value, name) || Object.hasOwn(plain, name)))
+        this.#refuse('a key that another one becomes, too');
+      plain[name] = this.#any((value as Record<string, unknown>)[key]);
       this.#keys.pop();
     }
     return plain;
   }
 
   #failure(error: ErrorLike): Failure {
+    const [name, message] = [this.#text(String(error.name)), this.#text(String(error.message))];
     const data = this.#kept('data', error.data ?? error.context);
     const cause = this.#kept('cause', error.cause);
     const { code } = error;
     return {
-      name: String(error.name).toWellFormed(),
-      message: String(error.message).toWellFormed(),
+      name,
+      message,
       ...(typeof code === 'string' || typeof code === 'number' ? { code: this.#any(code) as string | number } : {}),
       ...(data === undefined ? {} : { data }),
       ...(cause === undefined ? {} : { cause }),
@@ -153,12 +177,13 @@ class Copy {
 
   /** What hangs on an error and cannot be kept is left out: the error itself matters more. */
   #kept(key: string, value: unknown): unknown {
-    const [keys, above] = [this.#keys.length, this.#above.length];
+    const [keys, above, bytes] = [this.#keys.length, this.#above.length, this.#bytes];
     try {
       return this.#at(key, value);
     } catch {
       this.#keys.length = keys;
       this.#above.length = above;
+      this.#bytes = bytes;
       return undefined;
     }
   }
@@ -177,6 +202,13 @@ class Copy {
     return copied;
   }
 
+  #text(text: string): string {
+    this.#count(text.length);
+    // A character has at most three bytes, so below a third of the limit nobody needs to know.
+    if (this.#bytes > MAX_BYTES / 3) this.#count(Buffer.byteLength(text) - text.length);
+    return text.length < MAY_LOSE_MARK && text.isWellFormed() ? text : readable(text);
+  }
+
   #count(bytes: number): void {
     this.#bytes += bytes;
     if (this.#bytes > MAX_BYTES) this.#refuse(`part of a value of more than ${MAX_BYTES / 2 ** 20} MiB`);
@@ -184,7 +216,7 @@ class Copy {
 
   #refuse(what: string): never {
     const path = this.#keys.reduce<string>(
-      (to, key) => (typeof key === 'number' ? `${to}[${key}]` : `${to}.${key}`),
+      (to, key) => (typeof key === 'number' ? `${to}[${key}]` : `${to}.${key.slice(0, LONGEST_KEY_SHOWN)}`),
       this.#root,
     );
     throw new ValidationError(
@@ -193,6 +225,14 @@ class Copy {
     );
   }
 }
+
+/** As it will come back: half surrogates are no UTF-8, and byte order marks in front are taken away. */
+const readable = (text: string): string => {
+  const whole = text.toWellFormed();
+  return whole.startsWith('\ufeff') ? whole.replace(/^\ufeff+/, '') : whole;
+};
+
+const LONGEST_KEY_SHOWN = 80;
 
 const UNKEPT = [Map, Set, WeakMap, WeakSet, Promise, RegExp, ArrayBuffer] as const;
 
@@ -205,9 +245,10 @@ export function thrown(error: unknown): unknown {
   }
 }
 
+const LONGEST_DESCRIPTION = 10_000;
 const describe = (value: unknown): string => {
   try {
-    return String(value);
+    return String(value).slice(0, LONGEST_DESCRIPTION).toWellFormed();
   } catch {
     return 'an error that cannot be shown';
   }

@@ -2,7 +2,8 @@ import type { AnyStateMachine, EventFromLogic, InspectionEvent, SnapshotFrom } f
 import type { BackendFactory } from './backend.ts';
 import type { Clock } from './clock.ts';
 import type { AnyDefinition } from './define/definition.ts';
-import type { Definition, DurableDefinition } from './define/durable.ts';
+import type { DurableDefinition } from './define/durable.ts';
+import type { Duration } from './protocol/duration.ts';
 import type { Budget } from './protocol/entry.ts';
 import type { RunId } from './protocol/ids.ts';
 import type { AnyTool, Module } from './protocol/spec.ts';
@@ -18,8 +19,13 @@ export interface TroupeOptions {
   definitions?: readonly AnyDefinition[];
   /** Tools and modules from which parsed plans are rebuilt. */
   tools?: readonly (AnyTool | Module)[];
-  /** Unfinished runs that nobody alive owns are taken over at the start; true by default. */
+  /** Unfinished runs that nobody alive owns are taken over: at the start, and within 5 s after their process has ended. True by default. */
   recover?: boolean;
+  /**
+   * A run that only waits, for a message, a person or a timer, leaves memory after this time and is woken by what it waits for;
+   * one that somebody observes does not. `'1m'` by default; false: never.
+   */
+  parkAfter?: Duration | false;
   /** Any XState inspection observer; it can never break a transition. */
   inspect?: (event: InspectionEvent) => void;
   /** Told of what is nobody's result: an observer that threw, a run that could not be recovered. Warns on the console by default. */
@@ -80,17 +86,10 @@ export type HandleOf<D> =
   D extends DurableDefinition<infer Machine>
     ? RunHandle<SnapshotFrom<Machine>, EventFromLogic<Machine>, OutputOf<D>>
     : RunHandle<SnapshotFrom<AnyStateMachine>, { type: string }, OutputOf<D>>;
-type InputOf<D> =
-  D extends Definition<infer Input, unknown>
-    ? Input
-    : D extends { execute: (input: infer Input, context: never) => unknown }
-      ? Input
-      : unknown;
-export type OutputOf<D> = D extends { execute: (input: never, context: never) => infer Output }
-  ? Awaited<Output>
-  : D extends Definition<never, infer Output>
-    ? Output
-    : unknown;
+type InputOf<D> = D extends { types?: { input: (input: infer Input) => void; output: unknown } } ? Input : unknown;
+export type OutputOf<D> = D extends { types?: { input: (input: never) => void; output: infer Output } }
+  ? Output
+  : unknown;
 
 /** An input that may be undefined may be left out. */
 export type StartArguments<D> =

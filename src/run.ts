@@ -1,19 +1,23 @@
 import type { AnyActorRef } from 'xstate';
 import type { Level } from './backend.ts';
-import type { Clock } from './clock.ts';
+import type { Read } from './chain.ts';
+import { Changes } from './changes.ts';
+import { asFailure, toData, toEvent } from './codec.ts';
 import { isEnd, type Entry, type EntryOf, type EntryType } from './protocol/entry.ts';
 import {
   BudgetExceededError,
   ClosedError,
   InvalidStateTransitionError,
   KillSwitchTriggeredError,
+  NotFoundError,
   RunFailedError,
   StaleOwnerError,
+  TroupeError,
   ValidationError,
-  type TroupeError,
 } from './protocol/errors.ts';
 import type { Failure } from './protocol/exit.ts';
 import type { RunId } from './protocol/ids.ts';
+import type { Message } from './protocol/inbox.ts';
 import { NO_SUMMARY, summarised, type RunStatus, type Summary } from './summary.ts';
 
 /** A decision about a call whose outcome nobody knows. */
@@ -48,15 +52,24 @@ export type Result<Output> =
         : unknown))
   | { success: false; error: Failure; data?: never; metadata: Summary };
 
+interface Ack {
+  seq: number;
+  level: Level;
+}
+
 /** A run that lives in this process, as far as a handle needs it. */
 interface LiveRun {
   readonly status: string;
-  readonly summary: Summary;
+  /** Undefined when it was not folded from its first entry. */
+  readonly summary: Summary | undefined;
   readonly bodyActor: AnyActorRef | undefined;
-  send(target: string, event: { type: string }, cause: string | null): Promise<{ seq: number; level: Level }>;
-  resolve(call: string, decision: Decision): Promise<{ seq: number; level: Level }>;
-  inDoubt(): CallInDoubt[];
+  /** It has left memory; what it was is of yesterday. */
+  readonly parked: boolean;
+  send(event: { type: string }, cause: string | null): Promise<Ack>;
+  resolve(call: string, decision: Decision): Promise<Ack>;
   observe(observer: (entry: Entry) => void): () => void;
+  hold(): () => void;
+  look(subscribe: (body: AnyActorRef) => { unsubscribe(): void }): () => void;
   whenWaiting(): Promise<void>;
   readonly ended: Promise<EntryOf<'run.completed' | 'run.failed' | 'run.killed'>>;
 }
@@ -65,21 +78,20 @@ export interface HandlePorts {
   /** What follows the entry that was read last, each with its hash. */
   entries(run: RunId, after?: Read): AsyncIterable<{ entry: Entry; hash: Uint8Array }>;
   live(run: RunId): LiveRun | undefined;
-  /** Brings the run here, if nobody alive owns it. */
-  adopt(run: RunId): Promise<LiveRun>;
+  /** Brings a run that rests in this process back to memory; undefined where it does not. */
+  wake(run: RunId): Promise<LiveRun> | undefined;
+  /** It rests in this process, and nothing but a message or a decision can move it. */
+  waits(run: RunId): boolean;
+  /** To the run here (`here`), brought here if nobody alive owns it; otherwise into its inbox. */
+  say(run: RunId, message: Message, here: (live: LiveRun) => Promise<Ack>): Promise<Ack>;
+  /** `seen`: as its journal stands at that entry. */
+  inDoubt(run: RunId): Promise<{ calls: CallInDoubt[]; seen: number }>;
+  /** Tells when its journal may have grown. */
+  watch(run: RunId, changed: () => void): () => void;
   kill(run: RunId, reason: string): Promise<Receipt>;
   report(error: unknown, where: string): void;
-  clock: Clock;
   closed(): boolean;
 }
-
-/** How far a journal has been read, and checked. */
-export interface Read {
-  seq: number;
-  hash: Uint8Array;
-}
-
-const POLL_MS = 100;
 
 /** A run, wherever it lives. */
 export class RunHandle<Snapshot = unknown, Event extends { type: string } = { type: string }, Output = unknown> {
@@ -110,60 +122,103 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
     return allowedIn(this.status).includes(command);
   }
 
-  /** The body's snapshot, where the run lives in this process. */
+  /** The body's snapshot, where the run is in the memory of this process, or was to its end. */
   getSnapshot(): Snapshot | undefined {
-    return this.#live?.bodyActor?.getSnapshot() as Snapshot | undefined;
+    const live = this.#live;
+    return live?.parked === false ? (live.bodyActor?.getSnapshot() as Snapshot | undefined) : undefined;
   }
 
   /** The body's snapshots, where the run lives in this process. An observer that throws disturbs nobody. */
   subscribe(observer: (snapshot: Snapshot) => void): () => void {
-    const actor = this.#live?.bodyActor;
     const next = (snapshot: unknown): void => this.#guarded(() => observer(snapshot as Snapshot), 'an observer');
-    const subscription = actor?.subscribe({ next, error: () => {} });
-    return () => subscription?.unsubscribe();
+    return this.#looking((actor) => actor.subscribe({ next, error: () => {} }));
   }
 
   /** What the body emits (`emit`), where the run lives in this process. */
   onEmitted(type: string, handler: (event: { type: string }) => void): () => void {
-    const actor = this.#live?.bodyActor;
-    const subscription = actor?.on(type as never, (event: { type: string }) =>
-      this.#guarded(() => handler(event), `a handler of '${type}'`),
+    const heard = (event: { type: string }): void => this.#guarded(() => handler(event), `a handler of '${type}'`);
+    return this.#looking((actor) => actor.on(type as never, heard));
+  }
+
+  #looking(subscribe: (actor: AnyActorRef) => { unsubscribe(): void }): () => void {
+    return this.#whileAwake((live) => live.look(subscribe));
+  }
+
+  /** Somebody wants to know what happens: a run that rests here is woken, and stays in memory. */
+  #whileAwake(begin: (live: LiveRun) => () => void): () => void {
+    const live = this.#ports.live(this.id);
+    if (live !== undefined) return begin(live);
+    let end: (() => void) | undefined;
+    let over = false;
+    this.#ports.wake(this.id)?.then(
+      (woken) => {
+        if (!over) end = begin(woken);
+      },
+      (error: unknown) => this.#ports.report(error, `run ${this.id}: waking it for an observer`),
     );
-    return () => subscription?.unsubscribe();
+    return () => {
+      over = true;
+      end?.();
+    };
   }
 
   /** Entries of a type (or `'*'`) as they are delivered, where the run lives in this process. */
   on<T extends EntryType>(type: T | '*', handler: (entry: EntryOf<T>) => void): () => void {
-    const live = this.#ports.live(this.id);
-    return (
-      live?.observe((entry) => {
+    return this.#whileAwake((live) => {
+      const release = live.hold();
+      const end = live.observe((entry) => {
         if (type === '*' || entry.type === type) handler(entry as EntryOf<T>);
-      }) ?? (() => {})
-    );
+      });
+      return () => {
+        end();
+        release();
+      };
+    });
   }
 
-  /** Resolves once the event is recorded. @throws ValidationError, InvalidStateTransitionError, StaleOwnerError, StorageFullError */
-  async send(event: Event, options: { cause?: string } = {}): Promise<{ seq: number; level: Level }> {
-    if (typeof event === 'object' && event !== null && /^(troupe|xstate)\./.test(String(event.type)))
+  /**
+   * Resolves once the event is recorded: in the run's journal where it lives in this process, otherwise in its inbox; `seq` is its place there.
+   * @throws ValidationError, InvalidStateTransitionError, StorageFullError
+   */
+  async send(event: Event, options: { cause?: string } = {}): Promise<Ack> {
+    const data = toEvent(event);
+    if (/^(troupe|xstate)\./.test(data.type))
       throw new ValidationError(
-        `The event '${event.type}' is not yours to send: names that begin with troupe. or xstate. are the runtime's.`,
-        { type: event.type },
+        `The event '${data.type}' is not yours to send: names that begin with troupe. or xstate. are the runtime's.`,
+        { type: data.type },
       );
     this.#must('send');
-    const live = await this.#ports.adopt(this.id);
-    return live.send('body', event, options.cause ?? null);
+    const { cause = null } = options;
+    return this.#ports.say(this.id, { type: 'send', event: data, cause }, (live) => live.send(data, cause));
   }
 
   /** Calls of which nobody knows whether they happened. */
   async inDoubt(): Promise<CallInDoubt[]> {
-    return this.#ended ? [] : (await this.#ports.adopt(this.id)).inDoubt();
+    return this.#ended ? [] : (await this.#ports.inDoubt(this.id)).calls;
   }
 
-  /** Decides a call in doubt; takes the run over first where nobody owns it. */
-  async resolve(call: string, decision: Decision): Promise<{ seq: number; level: Level }> {
+  /**
+   * Decides a call in doubt. Resolves once it is recorded, as `send` does; a run that lives in another process takes it if nobody was faster.
+   * @throws NotFoundError when that call is not in doubt, ValidationError, InvalidStateTransitionError
+   */
+  async resolve(call: string, decision: Decision): Promise<Ack> {
     this.#must('resolve');
-    checkDecision(decision);
-    return (await this.#ports.adopt(this.id)).resolve(call, decision);
+    const decided = checkedDecision(decision);
+    // A run that lives here sees for itself.
+    const seen = this.#ports.live(this.id) === undefined ? await this.#mustDoubt(call) : 0;
+    const message = { type: 'resolve', call, decision: decided, seen } as const;
+    return this.#ports.say(this.id, message, (live) => live.resolve(call, decided));
+  }
+
+  /** The entry at which it is in doubt. */
+  async #mustDoubt(call: string): Promise<number> {
+    const { calls, seen } = await this.#ports.inDoubt(this.id);
+    const inDoubt = calls.map((known) => known.call);
+    if (inDoubt.includes(call)) return seen;
+    throw new NotFoundError(
+      `Run ${this.id} has no call '${call}' in doubt; in doubt: ${inDoubt.join(', ') || 'none'}.`,
+      { run: this.id, call, inDoubt },
+    );
   }
 
   async kill(reason = 'killed'): Promise<Receipt> {
@@ -174,19 +229,23 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
 
   /** From the first entry to the last, then on until the run has ended. */
   async *entries(): AsyncGenerator<Entry> {
-    for (let read: Read | undefined; ;) {
-      const changed = this.#changed();
-      try {
+    const changes = new Changes(
+      () => this.#ports.live(this.id),
+      (changed) => this.#ports.watch(this.id, changed),
+    );
+    try {
+      for (let read: Read | undefined; ;) {
+        const changed = changes.next();
         for await (const { entry, hash } of this.#ports.entries(this.id, read)) {
           read = { seq: entry.seq, hash };
           yield entry;
           if (isEnd(entry.type)) return;
         }
         if (this.#ports.closed()) return;
-        await changed.promise;
-      } finally {
-        changed.cancel();
+        await changed;
       }
+    } finally {
+      changes.end();
     }
   }
 
@@ -194,11 +253,16 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
   async settled(): Promise<'ended' | 'waiting'> {
     const ended = this.result().then(() => 'ended' as const);
     ended.catch(() => {});
-    const waiting = this.#ports
-      .live(this.id)
-      ?.whenWaiting()
-      .then(() => 'waiting' as const);
-    return waiting === undefined ? ended : Promise.race([ended, waiting]);
+    if (this.#ports.waits(this.id)) return 'waiting';
+    const live = this.#ports.live(this.id) ?? (await this.#ports.wake(this.id));
+    if (live === undefined) return ended;
+    // Parked, it could not tell.
+    const release = live.hold();
+    try {
+      return await Promise.race([ended, live.whenWaiting().then(() => 'waiting' as const)]);
+    } finally {
+      release();
+    }
   }
 
   async summary(): Promise<Summary> {
@@ -212,9 +276,9 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
   async result(): Promise<Result<Output>> {
     const live = this.#live;
     const lost = live === undefined ? undefined : await lostBeforeEnd(live);
-    if (live !== undefined && lost === undefined) return this.#resultOf(live.summary);
-    // Whoever took it goes on with it; anything else has stopped it for good.
-    if (lost !== undefined && !(lost instanceof StaleOwnerError)) throw lost;
+    if (live?.summary !== undefined && lost === undefined) return this.#resultOf(live.summary);
+    // It goes on elsewhere, or rests here; anything else has stopped it for good.
+    if (lost instanceof TroupeError && !(lost instanceof StaleOwnerError)) throw lost;
     let summary = NO_SUMMARY;
     for await (const entry of this.entries()) summary = summarised(summary, entry);
     if (ENDED.includes(summary.status)) return this.#resultOf(summary);
@@ -230,23 +294,6 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
 
   get #ended(): boolean {
     return ENDED.includes(this.status);
-  }
-
-  /** Settles when the journal may have more: told by a run that lives here, otherwise by looking again. */
-  #changed(): { promise: Promise<void>; cancel: () => void } {
-    const { clock } = this.#ports;
-    const live = this.#ports.live(this.id);
-    let settle!: () => void;
-    const promise = new Promise<void>((resolve) => {
-      settle = resolve;
-    });
-    if (live === undefined) {
-      const timer = clock.setTimeout(settle, POLL_MS);
-      return { promise, cancel: () => clock.clearTimeout(timer) };
-    }
-    const cancel = live.observe(settle);
-    live.ended.then(settle, settle);
-    return { promise, cancel };
   }
 
   #must(command: 'send' | 'resolve'): void {
@@ -273,12 +320,15 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
   }
 }
 
-/** @throws ValidationError */
-function checkDecision(decision: unknown): void {
+/** As it is kept. @throws ValidationError */
+function checkedDecision(decision: unknown): Extract<Message, { type: 'resolve' }>['decision'] {
   const given = typeof decision === 'object' && decision !== null ? Object.keys(decision) : [];
-  const [what] = given;
-  if (given.length === 1 && (what === 'output' || what === 'error' || (decision as { retry?: unknown }).retry === true))
-    return;
+  const { output, error, retry } = (decision ?? {}) as { output?: unknown; error?: unknown; retry?: unknown };
+  if (given.length === 1) {
+    if (given[0] === 'output') return { output: toData(output, 'output') };
+    if (given[0] === 'error') return { error: asFailure(error) };
+    if (retry === true) return { retry };
+  }
   throw new ValidationError('A decision is one of { output }, { error } and { retry: true }.', { given });
 }
 

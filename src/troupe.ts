@@ -1,56 +1,50 @@
 import { randomBytes } from 'node:crypto';
-import type { InspectionEvent } from 'xstate';
 import { Bodies, type Resolved } from '../actors/body.ts';
 import { attachInspector } from '../actors/durable.ts';
-import { createRun, fence, foldRun, readEnd, recoveredNext, takeOver } from '../actors/owner.ts';
-import type { Run, RunPorts } from '../actors/run.ts';
+import { recoveredNext } from '../actors/owner.ts';
+import type { RunPorts } from '../actors/run.ts';
+import { Runs } from '../actors/runs.ts';
 import type { Backend } from './backend.ts';
 import { embedded } from './backends/embedded/index.ts';
-import { unseal } from './chain.ts';
-import { Deadlines, systemClock, type Clock } from './clock.ts';
+import { unseal, type Read } from './chain.ts';
+import { Deadlines, MAX_TIMEOUT_MS, systemClock, type Clock } from './clock.ts';
 import { encode, toData } from './codec.ts';
 import type { AnyDefinition } from './define/definition.ts';
+import { closest } from './define/closest.ts';
+import { checkedInput } from './define/input.ts';
 import { toolbox, type Toolbox } from './define/toolbox.ts';
-import { isEnd, type Budget, type Entry, type EntryOf } from './protocol/entry.ts';
+import { milliseconds } from './protocol/duration.ts';
+import { isEnd, type Beginning, type Budget, type Entry } from './protocol/entry.ts';
 import {
   ClosedError,
   DefinitionChangedError,
   InDoubtError,
-  InvalidStateTransitionError,
   NotFoundError,
-  StaleOwnerError,
   ValidationError,
 } from './protocol/errors.ts';
-import { ownerId, runId, type OwnerId, type RunId } from './protocol/ids.ts';
+import { DEFAULT_TENANT, ownerId, runId, type OwnerId, type RunId } from './protocol/ids.ts';
 import type { HandleOf, OutputOf, Recovery, Replay, RunInfo, StartArguments, TroupeOptions } from './options.ts';
 import type { PlanSpec } from './protocol/spec.ts';
-import { errorOf, RunHandle, type HandlePorts, type Read, type Receipt } from './run.ts';
+import { errorOf, RunHandle, type CallInDoubt, type HandlePorts, type Receipt } from './run.ts';
 import { NO_SUMMARY, outcomesUnknown, summarised, type RunStatus, type Summary } from './summary.ts';
-
-/** What the registry keeps of a run until it has ended, so that it is found when its owner is gone. */
-interface OpenRun {
-  run: RunId;
-  owner: OwnerId;
-}
-const openKey = (run: RunId): string => `open.${run}`;
 
 export class Troupe {
   readonly #backend: Backend;
   readonly #clock: Clock;
   readonly #deadlines: Deadlines;
-  readonly #bodies = new Bodies();
+  readonly #bodies: Bodies;
   readonly #definitions = new Map<string, AnyDefinition>();
   readonly #tools: Toolbox;
   readonly #report: (error: unknown, where: string) => void;
-  readonly #inspect: ((event: InspectionEvent) => void) | undefined;
-  readonly #live = new Map<RunId, Run>();
-  readonly #adopting = new Map<RunId, Promise<Run>>();
+  readonly #runs: Runs;
   #closing: Promise<void> | undefined;
+  #random = Buffer.alloc(0);
 
   /** Use `createTroupe`. */
   constructor(backend: Backend, clock: Clock, options: TroupeOptions) {
     this.#backend = backend;
     this.#clock = clock;
+    this.#bodies = new Bodies(clock);
     this.#deadlines = new Deadlines(clock);
     this.#tools = toolbox(options.tools ?? []);
     const report = options.report ?? ((error, where) => console.warn(`troupe: ${where}:`, error));
@@ -61,8 +55,19 @@ export class Troupe {
         // Told to nobody, it disturbs nobody.
       }
     };
-    this.#inspect = options.inspect;
+    this.#runs = new Runs({
+      backend,
+      clock,
+      deadlines: this.#deadlines,
+      tenant: DEFAULT_TENANT,
+      parkAfterMs: parkAfterMs(options.parkAfter),
+      report: this.#report,
+      bodyOf: (beginning) => this.#bodyOf(beginning),
+      knows: (definition, chart) => this.#knows(definition, chart),
+      ...attaching(options.inspect, this.#report),
+    });
     for (const definition of options.definitions ?? []) this.#define(definition);
+    if (options.recover !== false) this.#runs.succeed();
   }
 
   /**
@@ -92,15 +97,8 @@ export class Troupe {
       budget,
       spec,
     };
-    // Together, so that they share a commit where the store can.
-    const [made, opened] = await Promise.all([
-      createRun(id, created, body, this.#ports()),
-      this.#backend.registry.put(openKey(id), { run: id, owner: this.#backend.owner } satisfies OpenRun, 0),
-    ]);
-    if (made === undefined) return this.#attachTo(id, definition, spec, opened !== undefined);
-    // Closed meanwhile: it is on record, and goes on where it is recovered.
-    this.#mustBeOpen();
-    this.#keep(made.run);
+    const made = await this.#runs.create(id, created, body);
+    if (made.run === undefined) return this.#attachTo(id, definition, spec, made.registered);
     const handle = new RunHandle(id, 'running', this.#handlePorts()) as HandleOf<D>;
     made.run.goLive(made.first);
     this.#killOn(options.signal, id);
@@ -138,22 +136,7 @@ export class Troupe {
   /** Takes over the unfinished runs that nobody alive owns, or one of them. */
   async recover(id?: string): Promise<Recovery> {
     this.#mustBeOpen();
-    const recovery: Recovery = { recovered: [], left: [] };
-    for (const open of id === undefined ? await this.#openRuns() : [{ run: runId(id) }]) {
-      if (this.#live.has(open.run)) continue;
-      try {
-        // What this process owned and has let go of, nobody else will take.
-        if ('owner' in open && open.owner !== this.#backend.owner && (await this.#backend.alive(open.owner))) continue;
-        if ((await readEnd(this.#backend.journal, open.run)) === undefined) {
-          await this.#adopt(open.run);
-          recovery.recovered.push(open.run);
-        } else await this.#forget(open.run);
-      } catch (error) {
-        if (error instanceof NotFoundError && id === undefined) await this.#forget(open.run);
-        else recovery.left.push({ run: open.run, error });
-      }
-    }
-    return recovery;
+    return this.#runs.recover(id === undefined ? undefined : runId(id));
   }
 
   /** Kills a run, wherever it lives: what it was doing can record nothing more. Killing an ended run changes nothing. @throws NotFoundError */
@@ -161,17 +144,7 @@ export class Troupe {
     this.#mustBeOpen();
     const run = runId(id);
     const since = this.#clock.now();
-    await this.#adopting.get(run)?.catch(() => {});
-    const live = this.#live.get(run);
-    await live?.release();
-    const stopped = live === undefined || live.end !== undefined ? [] : live.states();
-    const end = await fence(run, reason, this.#ports()).catch((error: unknown) => {
-      // Not recorded, so it goes on where it is recovered; here it stops all the same.
-      live?.abandon(error);
-      throw error;
-    });
-    if (end.type === 'run.killed' && live !== undefined && live.end === undefined) live.killed(end);
-    await this.#forget(run);
+    const { end, stopped } = await this.#runs.kill(run, reason);
     const inDoubt = end.type === 'run.killed' ? await outcomesUnknown(this.#entries(run)) : [];
     return {
       run,
@@ -188,18 +161,23 @@ export class Troupe {
   async replay(id: string): Promise<Replay> {
     this.#mustBeOpen();
     const run = runId(id);
-    const folded = await foldRun(run, (created) => this.#bodyOf(created), this.#ports());
-    const { summary, status } = folded;
+    const folded = await this.#runs.fold(run);
+    const { summary = NO_SUMMARY, status } = folded;
     const actors = folded.states();
-    if (folded.end === undefined && !(await this.#isOwned(run)))
+    if (folded.end === undefined && !(await this.#runs.isOwned(run)))
       folded.fold(recoveredNext(folded, this.#backend.owner, this.#clock));
     return { run, entries: summary.entries, status, summary, inDoubt: folded.inDoubt(), actors, equal: true };
+  }
+
+  /** Unfinished runs that this process owns: in memory, and resting outside it. */
+  get counts(): { live: number; parked: number } {
+    return this.#runs.counts;
   }
 
   /** Every run of this store, oldest first; one that cannot be read is listed with its error. */
   async runs(filter: { status?: RunStatus } = {}): Promise<RunInfo[]> {
     this.#mustBeOpen();
-    const owners = new Map((await this.#openRuns()).map(({ run, owner }) => [run, owner]));
+    const owners = new Map((await this.#runs.open()).map(({ run, owner }) => [run, owner]));
     const infos: RunInfo[] = [];
     for await (const run of this.#backend.journal.list()) {
       const info = await this.#infoOf(run, owners.get(run));
@@ -219,11 +197,7 @@ export class Troupe {
   }
 
   async #close(): Promise<void> {
-    const live = [...this.#live.values()];
-    await Promise.all(live.map((run) => run.release()));
-    for (const run of live)
-      run.abandon(new ClosedError(`Run ${run.id} was let go of: this troupe was closed.`, { run: run.id }));
-    this.#live.clear();
+    await this.#runs.close();
     this.#deadlines.close();
     await this.#bodies.stop();
     await this.#backend.close();
@@ -238,8 +212,14 @@ export class Troupe {
     this.#definitions.set(definition.name, definition);
   }
 
-  #bodyOf({ run, event }: EntryOf<'run.created'>): Resolved {
-    if (event.spec !== null) return this.#bodies.ofSpec(event.spec as PlanSpec, this.#toolsOf(event.definition));
+  #knows(name: string, chart: string): boolean {
+    const definition = this.#definitions.get(name);
+    return definition !== undefined && this.#bodies.of(definition).chart === chart;
+  }
+
+  #bodyOf({ run, event }: Beginning): Resolved {
+    if (event.spec !== null)
+      return this.#bodies.ofSpec(event.spec as PlanSpec, this.#toolsOf(event.definition), this.#definitions);
     const definition = this.#definitions.get(event.definition);
     if (definition !== undefined) return this.#bodies.of(definition);
     throw new DefinitionChangedError(
@@ -272,80 +252,10 @@ export class Troupe {
         );
       break;
     }
-    // It had ended, or its creator did not live to register it.
-    if (opened) await (handle.can('kill') ? this.#adopt(id) : this.#forget(id));
+    // It had ended, or whoever created it did not live to register it, or to go on with it.
+    if (opened || !(await this.#runs.isOwned(id)))
+      await (handle.can('kill') ? this.#runs.adopt(id) : this.#runs.forget(id));
     return handle;
-  }
-
-  /** One at a time for each run: two callers get the same one. */
-  #adopt(run: RunId): Promise<Run> {
-    const live = this.#live.get(run);
-    if (live !== undefined) return Promise.resolve(live);
-    let adopting = this.#adopting.get(run);
-    if (adopting === undefined) {
-      adopting = this.#takeOver(run).finally(() => this.#adopting.delete(run));
-      this.#adopting.set(run, adopting);
-    }
-    return adopting;
-  }
-
-  async #takeOver(id: RunId): Promise<Run> {
-    const { registry, owner } = this.#backend;
-    const open = (await registry.get(openKey(id)))?.value as OpenRun | null | undefined;
-    if (open && open.owner !== owner && (await this.#backend.alive(open.owner)))
-      throw new StaleOwnerError(
-        `Run ${id} lives in another process, which is alive (owner ${open.owner}); do this there, or kill the run.`,
-        { run: id, owner: open.owner },
-      );
-    const run = await foldRun(id, (created) => this.#bodyOf(created), this.#ports());
-    if (run.end !== undefined)
-      throw new InvalidStateTransitionError(`Run ${id} is ${run.status}: it takes nothing more.`, {
-        run: id,
-        state: run.status,
-        event: 'recover',
-        allowed: [],
-      });
-    if (!(await takeOver(run, owner, this.#ports())))
-      throw new StaleOwnerError(`Run ${id} was taken over by somebody else at this moment; try again.`, { run: id });
-    // Closed meanwhile: it goes on where it is recovered.
-    this.#mustBeOpen();
-    this.#keep(run);
-    try {
-      // Before anything happens in it: a run that has ended already must not be registered again.
-      await registry.put(openKey(id), { run: id, owner } satisfies OpenRun);
-    } catch (error) {
-      run.abandon(error);
-      throw error;
-    }
-    if (run.end === undefined) run.goLive([]);
-    return run;
-  }
-
-  #keep(run: Run): void {
-    this.#live.set(run.id, run);
-    run.ended
-      .then(
-        () => this.#forget(run.id),
-        () => void this.#live.delete(run.id),
-      )
-      .catch((error: unknown) => this.#report(error, `run ${run.id}: forgetting it`));
-  }
-
-  /** It has ended. */
-  async #forget(run: RunId): Promise<void> {
-    this.#live.delete(run);
-    if (this.#closing === undefined) await this.#backend.registry.delete(openKey(run));
-  }
-
-  async #openRuns(): Promise<OpenRun[]> {
-    const open: OpenRun[] = [];
-    for await (const { value } of this.#backend.registry.list('open.')) open.push(value as OpenRun);
-    return open;
-  }
-
-  async #isOwned(run: RunId): Promise<boolean> {
-    const open = (await this.#backend.registry.get(openKey(run)))?.value as OpenRun | null | undefined;
-    return open != null && this.#backend.alive(open.owner);
   }
 
   #entries(run: RunId, after?: Read): AsyncGenerator<{ entry: Entry; hash: Uint8Array }> {
@@ -377,45 +287,58 @@ export class Troupe {
       );
     if (signal.aborted) return kill();
     signal.addEventListener('abort', kill, { once: true });
-    this.#live.get(id)?.ended.then(
+    this.#runs.live(id)?.ended.then(
       () => signal.removeEventListener('abort', kill),
       () => {},
     );
   }
 
-  #ports(): RunPorts {
-    const { journal } = this.#backend;
-    const inspect = this.#inspect;
-    return {
-      journal,
-      clock: this.#clock,
-      deadlines: this.#deadlines,
-      report: this.#report,
-      ...(inspect && {
-        attach: ({ root, actors }) =>
-          attachInspector(root, actors, inspect, (error) => this.#report(error, 'an inspection observer')),
-      }),
-    };
-  }
-
   #handlePorts(): HandlePorts {
     return {
       entries: (run, after) => this.#entries(run, after),
-      live: (run) => this.#live.get(run),
-      adopt: (run) => {
+      live: (run) => this.#runs.live(run),
+      waits: (run) => this.#runs.waits(run),
+      wake: (run) => this.#runs.wake(run),
+      say: (run, message, here) => {
         this.#mustBeOpen();
-        return this.#adopt(run);
+        return this.#runs.say(run, message, here);
       },
+      inDoubt: (run) => this.#inDoubt(run),
+      watch: (run, changed) => this.#watch(run, changed),
       kill: (run, reason) => this.kill(run, reason),
       report: this.#report,
-      clock: this.#clock,
       closed: () => this.#closing !== undefined,
     };
   }
 
+  /** Whoever follows a run keeps the process alive, also while nothing comes. */
+  #watch(run: RunId, changed: () => void): () => void {
+    const alive = this.#clock.setTimeout(() => {}, MAX_TIMEOUT_MS);
+    const unwatch = this.#backend.journal.watch(run, changed);
+    return () => {
+      this.#clock.clearTimeout(alive);
+      unwatch();
+    };
+  }
+
+  /** Asked of the run where it lives here, otherwise of its journal: nothing begins for a question. */
+  async #inDoubt(id: RunId): Promise<{ calls: CallInDoubt[]; seen: number }> {
+    const live = this.#runs.live(id);
+    const run = live ?? (await this.#runs.fold(id));
+    const seen = run.position.seq;
+    if (run.end !== undefined) return { calls: [], seen };
+    if (live === undefined && !(await this.#runs.isOwned(id)))
+      run.fold(recoveredNext(run, this.#backend.owner, this.#clock));
+    return { calls: run.inDoubt(), seen };
+  }
+
   #newId(): RunId {
+    // Asked of the system in bulk: one by one it costs more than writing the run.
+    if (this.#random.length < ID_BYTES) this.#random = randomBytes(ID_BYTES * 256);
+    const bytes = this.#random.subarray(0, ID_BYTES);
+    this.#random = this.#random.subarray(ID_BYTES);
     // One that begins with '-' would be an option on a command line.
-    return randomBytes(12).toString('base64url').replace(/^-/, '_') as RunId;
+    return bytes.toString('base64url').replace(/^-/, '_') as RunId;
   }
 
   #mustBeOpen(): void {
@@ -425,9 +348,15 @@ export class Troupe {
 
 /** Opens the store and, unless `recover` is false, takes over what nobody alive owns. @throws ValidationError, StorageError, UnsupportedFormatError */
 export async function createTroupe(options: TroupeOptions = {}): Promise<Troupe> {
+  const unknown = Object.keys(options).find((option) => !Object.hasOwn(OPTIONS, option));
+  if (unknown !== undefined)
+    throw new ValidationError(
+      `createTroupe() has no option '${unknown}'; closest: ${closest(unknown, Object.keys(OPTIONS)).join(', ') || 'none'}.`,
+      { path: unknown },
+    );
   const clock = options.clock ?? systemClock();
   const owner = ownerId(randomBytes(12).toString('base64url'));
-  const backend = await (options.backend ?? embedded()).open({ owner, immediate: (run) => clock.immediate(run) });
+  const backend = await (options.backend ?? embedded()).open({ owner, clock });
   try {
     const troupe = new Troupe(backend, clock, options);
     if (options.recover !== false) await recoverAll(troupe, options.report);
@@ -456,18 +385,9 @@ const statusOf = (end: Entry): RunStatus =>
   isEnd(end.type) ? (end.type.slice('run.'.length) as RunStatus) : 'running';
 
 function checked(definition: AnyDefinition, input: unknown): unknown {
-  const schema = definition.kind === 'durable' ? undefined : definition.inputSchema;
   // A tool's own machine reports its input; a plan's is refused here.
-  if (schema === undefined || definition.kind === 'tool') return input;
-  const result = schema.safeParse(input);
-  if (result.success) return result.data;
-  const issues = result.error.issues
-    .map(({ path, message }) => `${path.map(String).join('.') || 'input'}: ${message}`)
-    .join('; ');
-  throw new ValidationError(`The input of ${definition.name} is not what its schema asks for: ${issues}.`, {
-    definition: definition.name,
-    issues,
-  });
+  if (definition.kind !== 'plan' || definition.inputSchema === undefined) return input;
+  return checkedInput(definition.name, definition.inputSchema, input);
 }
 
 function checkedBudget(budget: Budget | undefined): Budget | null {
@@ -480,3 +400,32 @@ function checkedBudget(budget: Budget | undefined): Budget | null {
     });
   return steps === undefined ? {} : { steps };
 }
+
+const OPTIONS: Record<keyof TroupeOptions, true> = {
+  backend: true,
+  definitions: true,
+  tools: true,
+  recover: true,
+  parkAfter: true,
+  inspect: true,
+  report: true,
+  clock: true,
+};
+const ID_BYTES = 12;
+const PARK_AFTER_MS = 60_000;
+
+function parkAfterMs(after: TroupeOptions['parkAfter']): number | undefined {
+  if (after === false) return undefined;
+  return after === undefined ? PARK_AFTER_MS : milliseconds(after, 'option parkAfter of createTroupe');
+}
+
+const attaching = (
+  inspect: TroupeOptions['inspect'],
+  report: (error: unknown, where: string) => void,
+): Pick<RunPorts, 'attach'> =>
+  inspect === undefined
+    ? {}
+    : {
+        attach: ({ root, actors }) =>
+          attachInspector(root, actors, inspect, (error) => report(error, 'an inspection observer')),
+      };

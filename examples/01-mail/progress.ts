@@ -35,9 +35,9 @@ export class Progress {
   constructor({ spec }: Pick<Plan, 'spec'>, text: string, screen: Screen) {
     this.#screen = screen;
     const lines = text.split(/\r?\n/).map((line) => line.trim());
-    for (const { name, tool, arguments: args } of spec.steps) {
-      const title = lines.find((line) => line.toLowerCase().startsWith(`${name}.`)) ?? `${name}. ${tool}`;
-      const each = args.form === 'fields' ? args.each : null;
+    for (const { name, each: items } of spec.steps) {
+      const title = lines.find((line) => line.toLowerCase().startsWith(`${name}.`)) ?? name;
+      const each = typeof items === 'object' && 'from' in items ? items.from : null;
       this.#steps.set(name, { title, each, state: 'waiting', calls: new Set(), done: new Set(), total: 1, length: 0 });
     }
     if (screen.isTTY === true) this.#draw();

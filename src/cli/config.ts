@@ -45,9 +45,13 @@ const schema = z.strictObject({
   module: made<Module>(['module'], 'a module: what module() gives').optional(),
 });
 
-/** The named file, or the one in the working folder. @throws ValidationError */
+/** The named file, or the one in the working folder. */
+export const findConfig = (named: string | undefined): string | undefined =>
+  named ?? NAMES.find((name) => existsSync(name));
+
+/** @throws ValidationError */
 export async function loadConfig(named: string | undefined): Promise<Config> {
-  const file = named === undefined ? NAMES.find((name) => existsSync(name)) : named;
+  const file = findConfig(named);
   if (file === undefined)
     throw new ValidationError(
       `There is no ${NAMES.join(', ')} in ${process.cwd()}. Write one (${EXAMPLE}), or name it with --config.`,

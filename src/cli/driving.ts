@@ -18,6 +18,13 @@ class Driving {
     });
   }
 
+  /** Resolves at the first signal, for a command that drives nothing and may be left at any time. */
+  left(): Promise<Signal> {
+    return new Promise((resolve) => {
+      this.#first = resolve;
+    });
+  }
+
   /** False where nobody is left to hear it: it is the second, or nothing is under way. */
   signal(signal: Signal): boolean {
     const first = this.#first;

@@ -1,10 +1,13 @@
 #!/usr/bin/env node
 import { createRequire } from 'node:module';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import type { DrawOptions } from './commands/draw.ts';
 import type { KillOptions } from './commands/kill.ts';
+import type { LogsOptions } from './commands/logs.ts';
 import type { PsOptions } from './commands/ps.ts';
 import type { ResolveOptions } from './commands/resolve.ts';
 import type { RunOptions } from './commands/run.ts';
+import type { ShowOptions } from './commands/show.ts';
 import { watch } from './cut.ts';
 import { EXIT, type ExitCode } from './exit.ts';
 import { toJson } from './json.ts';
@@ -34,12 +37,12 @@ Example:
   troupe run plan.txt --id monday`,
   );
 
-function command(usage: string, description: string, example: string): Command {
+function command(usage: string, description: string, example: string, json = 'one JSON object'): Command {
   return program
     .command(usage)
     .description(description)
     .option('--config <file>', 'instead of troupe.config.ts, .js or .mjs in the working folder')
-    .option('--json', 'one JSON object on stdout; text for people goes to stderr')
+    .option('--json', `${json} on stdout; text for people goes to stderr`)
     .option('--no-color', 'as does NO_COLOR in the environment')
     .addHelpText('after', `\nExample:\n  ${example}`);
 }
@@ -49,9 +52,11 @@ const whole = (text: string): number => {
   throw new InvalidArgumentError('It must be a whole number from 0.');
 };
 
+const words = (text: string, before: readonly string[] = []): string[] => [...before, ...text.split(',')];
+
 command(
   'run <plan>',
-  'start a plan in words (plan.txt) or a definition (file.ts#export), and see it through',
+  'start a plan (plan.txt, plan.yaml) or a definition (file.ts#export), and see it through',
   'troupe run plan.txt --id monday --steps 100',
 )
   .option('--input <json>', 'its input: JSON, or @file')
@@ -69,11 +74,24 @@ command('ps', 'list the runs', 'troupe ps --status running')
     exit = import('./commands/ps.ts').then(({ ps }) => ps(options));
   });
 
-command('show <run>', 'how a run stands, all that came in, and its calls in doubt', 'troupe show monday').action(
-  (run: string, options: CommonOptions) => {
+command('show <run>', 'how a run stands, all that came in, and its calls in doubt', 'troupe show monday --why 7')
+  .option('--why <seq>', 'only what led to this entry, from the beginning', whole)
+  .action((run: string, options: ShowOptions) => {
     exit = import('./commands/show.ts').then(({ show }) => show(run, options));
-  },
-);
+  });
+
+command(
+  'logs <run>',
+  'what came in, a line for each entry',
+  'troupe logs monday -f --type leaf.failed,run.failed',
+  'one JSON object for each entry, a line each,',
+)
+  .option('-f, --follow', 'go on until the run has ended; Ctrl-C leaves it as it is')
+  .option('--type <types>', 'only entries of these types', words)
+  .option('--since <seq>', 'only from this entry on', whole)
+  .action((run: string, options: LogsOptions) => {
+    exit = import('./commands/logs.ts').then(({ logs }) => logs(run, options));
+  });
 
 command('kill <run...>', 'kill runs, wherever they live', "troupe kill monday --reason 'wrong list'")
   .option('--reason <text>', 'recorded with the kill')
@@ -106,6 +124,27 @@ command(
 ).action((run: string, options: CommonOptions) => {
   exit = import('./commands/replay.ts').then(({ replay }) => replay(run, options));
 });
+
+command(
+  'draw <plan>',
+  'a plan (plan.txt, plan.yaml), a definition or machine (file.ts#export), or what the config calls by this name; nothing runs',
+  'troupe draw plan.txt -o plan.mmd',
+)
+  .addOption(
+    new Option('--format <format>', 'mermaid text, or JSON for the editor of Stately')
+      .choices(['mermaid', 'stately'])
+      .default('mermaid'),
+  )
+  .option('-o, --output <file>', 'write it there')
+  .action((source: string, options: DrawOptions) => {
+    exit = import('./commands/draw.ts').then(({ draw }) => draw(source, options));
+  });
+
+command('doctor', 'look at what people stumble over; ends with 1 if something fails', 'troupe doctor').action(
+  (options: CommonOptions) => {
+    exit = import('./commands/doctor.ts').then(({ doctor }) => doctor(options));
+  },
+);
 
 async function main(): Promise<ExitCode> {
   try {

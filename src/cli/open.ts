@@ -25,7 +25,7 @@ export async function open(options: CommonOptions, work: (session: Session) => P
   const terminal = new Terminal(options);
   const config = await loadConfig(options.config);
   const { definitions, tools } = config;
-  const backend = checked(config.backend);
+  const backend = checkedBackend(config.backend);
   const report = (error: unknown, where: string): void =>
     terminal.note(harmless(`troupe: ${where}: ${errorData(error).message}`));
   const troupe = await createTroupe({ backend, definitions, tools, recover: false, report });
@@ -39,12 +39,15 @@ export async function open(options: CommonOptions, work: (session: Session) => P
 }
 
 const PARTS = {
-  journal: ['append', 'read', 'tail', 'list'],
-  registry: ['get', 'put', 'delete', 'list'],
+  bus: ['publish', 'subscribe', 'request'],
+  journal: ['append', 'read', 'tail', 'list', 'watch'],
+  queue: ['enqueue', 'claim', 'watch'],
+  registry: ['get', 'put', 'delete', 'list', 'watch'],
 } as const;
 
 /** A backend of the user's own is whole before anything is done with it. */
-const checked = (factory: BackendFactory): BackendFactory => ({
+export const checkedBackend = (factory: BackendFactory): BackendFactory => ({
+  ...factory,
   open: async (ports) => {
     const backend = await factory.open(ports);
     const has = (part: unknown, name: string): boolean =>

@@ -2,6 +2,7 @@ import { systemClock } from '../clock.ts';
 import type { Entry } from '../protocol/entry.ts';
 import { asFailure } from '../codec.ts';
 import type { RunHandle } from '../run.ts';
+import { Tracer } from '../trace.ts';
 import { duration, label } from './render.ts';
 import { harmless, type Terminal } from './terminal.ts';
 import { Tree } from './tree.ts';
@@ -24,7 +25,7 @@ export class Progress {
   readonly #tree: Tree | undefined;
   readonly #prefix: string;
   readonly #clock = systemClock();
-  readonly #begun = new Map<string, number>();
+  readonly #tracer = new Tracer();
   readonly #from: number;
   #definition = '';
   #timer: unknown;
@@ -59,22 +60,22 @@ export class Progress {
   }
 
   #line(entry: Entry): void {
-    const text = this.#textOf(entry);
+    const durationMs = this.#tracer.durationMs(entry);
+    const text = this.#textOf(entry, durationMs === undefined ? '' : ` (${duration(durationMs)})`);
     if (text !== undefined && entry.seq >= this.#from) this.#terminal.say(`${this.#prefix}${harmless(text)}`);
   }
 
-  #textOf(entry: Entry): string | undefined {
+  #textOf(entry: Entry, took: string): string | undefined {
     const name = label(entry.target, this.#definition);
     switch (entry.type) {
       case 'leaf.started':
-        this.#begun.set(entry.target, entry.at);
         return `begun ${name}${entry.event.attempt === 1 ? '' : ' again'}`;
       case 'leaf.succeeded':
-        return `done ${name}${this.#time(entry)}`;
+        return `done ${name}${took}`;
       case 'leaf.failed':
-        return `failed ${name}${this.#time(entry)}: ${asFailure(entry.event.error).message}`;
+        return `failed ${name}${took}: ${asFailure(entry.event.error).message}`;
       case 'leaf.abandoned':
-        return `left ${name}${this.#time(entry)}`;
+        return `left ${name}${took}`;
       case 'action.failed':
         return `failed an action of ${name}: ${asFailure(entry.event.error).message}`;
       case 'message.received':
@@ -86,10 +87,5 @@ export class Progress {
       default:
         return undefined;
     }
-  }
-
-  #time({ target, at }: Entry): string {
-    const since = this.#begun.get(target);
-    return since === undefined ? '' : ` (${duration(at - since)})`;
   }
 }

@@ -1,8 +1,8 @@
-import type { Entry } from '../protocol/entry.ts';
 import type { CallInDoubt } from '../run.ts';
 import type { Summary } from '../summary.ts';
+import type { TraceEvent } from '../trace.ts';
 import { toJson } from './json.ts';
-import { harmless, type Style, type Terminal } from './terminal.ts';
+import { flat, harmless, type Style, type Terminal } from './terminal.ts';
 
 /** Columns as wide as their widest cell; the last is not filled up. */
 export function table(rows: readonly (readonly string[])[]): string[] {
@@ -42,15 +42,50 @@ const short = (value: unknown, limit = 100): string => {
   return text.length > limit ? `${text.slice(0, limit - 1)}…` : text;
 };
 
-/** seq, time, type, target, event, cause */
-export const entryRow = ({ seq, at, type, target, event, cause }: Entry): string[] => [
-  String(seq),
-  new Date(at).toISOString().slice(11, 23),
-  type,
-  harmless(target),
-  event === null ? '-' : short(event, 72),
-  cause === null ? '' : `← ${harmless(String(cause))}`,
+const data = (value: unknown, limit: number): string => (value === null ? '-' : short(value, limit));
+const took = ({ durationMs }: TraceEvent): string => (durationMs === undefined ? '' : duration(durationMs));
+
+/** seq, time, type, target, data, duration, cause */
+export const eventRow = (event: TraceEvent): string[] => [
+  String(event.seq),
+  new Date(event.at).toISOString().slice(11, 23),
+  event.type,
+  flat(event.target),
+  data(event.data, 72),
+  took(event),
+  event.cause === null ? '' : `← ${flat(String(event.cause))}`,
 ];
+
+const SEQ_WIDTH = 5;
+const TYPE_WIDTH = 'message.received'.length;
+
+/** One that stands for itself, whatever came before it. */
+export function eventLine(event: TraceEvent): string {
+  const { seq, at, type, target } = event;
+  const lasted = took(event);
+  return [
+    String(seq).padStart(SEQ_WIDTH),
+    new Date(at).toISOString(),
+    type.padEnd(TYPE_WIDTH),
+    flat(target),
+    data(event.data, 100),
+    ...(lasted === '' ? [] : [`(${lasted})`]),
+  ].join('  ');
+}
+
+const DEEPEST = 16;
+
+/** From what was first to what it led to, each further in than the one before. */
+export function causeLines([first, ...rest]: readonly TraceEvent[]): string[] {
+  if (first === undefined) return [];
+  const beyond = typeof first.cause === 'string' ? `a message from outside: ${flat(first.cause)}` : undefined;
+  const unknown = first.seq === 1 ? undefined : 'somebody outside, or nobody knows';
+  const origin = beyond ?? unknown;
+  const lines = [...(origin === undefined ? [] : [origin]), ...[first, ...rest].map(eventLine)];
+  return lines.map(
+    (line, depth) => `${'  '.repeat(Math.min(depth, DEEPEST))}${depth === 0 ? '' : '└ '}${line.trimStart()}`,
+  );
+}
 
 /** What a tool's call, or a leaf of a machine, is called for people. */
 export function label(key: string, definition: string): string {
@@ -66,6 +101,13 @@ const STYLES: Record<Summary['status'], Style> = {
   failed: 'red',
   killed: 'yellow',
 };
+
+/** `leaf.started 4, leaf.succeeded 4 (1.2s)` */
+export const totalsLine = ({ byType }: Summary): string =>
+  Object.entries(byType)
+    .filter(([, total]) => total.count > 0)
+    .map(([type, total]) => `${type} ${total.count}${total.totalMs === 0 ? '' : ` (${duration(total.totalMs)})`}`)
+    .join(', ');
 
 export const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
 

@@ -18,6 +18,29 @@ export function answer(text: string): void {
   write(`${text}\n`);
 }
 
+let gone = false;
+const unread = new Promise<void>((resolve) =>
+  process.stdout.on('error', () => {
+    gone = true;
+    resolve();
+  }),
+);
+/** Resolves when nobody reads stdout any more, as after `| head`. */
+export const nobodyReads = (): Promise<void> => unread;
+
+/** A line of a result that is a list; resolves once there is room for the next. */
+export function line(text: string): Promise<void> | undefined {
+  if (gone || write(`${text}\n`)) return undefined;
+  const { stdout } = process;
+  return new Promise((resolve) => {
+    const go = (): void => {
+      stdout.off('drain', go).off('error', go);
+      resolve();
+    };
+    stdout.on('drain', go).on('error', go);
+  });
+}
+
 let leaving = false;
 export const isLeaving = (): boolean => leaving;
 

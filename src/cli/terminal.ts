@@ -9,9 +9,14 @@ export interface TerminalOptions {
   color?: boolean;
 }
 
-/** What somebody wrote elsewhere, without what would steer a terminal. */
+/** What somebody wrote elsewhere, without what would steer a terminal or turn the order of its letters. */
 export const harmless = (text: string): string =>
-  stripVTControlCharacters(text).replaceAll(/\p{Cc}/gu, (c) => (c === '\n' || c === '\t' ? c : ''));
+  stripVTControlCharacters(text).replaceAll(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (c) =>
+    c === '\n' || c === '\t' ? c : '',
+  );
+
+/** The same on one line. */
+export const flat = (text: string): string => harmless(text).replaceAll(/[\n\t]+/g, ' ');
 
 // The terminal cuts long lines itself, so that what was drawn has as many rows as lines.
 const [NO_WRAP, WRAP] = ['\x1b[?7l', '\x1b[?7h'];

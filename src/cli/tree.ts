@@ -1,5 +1,6 @@
 import type { AnyActorRef, AnyMachineSnapshot } from 'xstate';
-import { isEnd, type Entry } from '../protocol/entry.ts';
+import { standing } from '../../machines/plan.ts';
+import { beginOf, isEnd, type Entry } from '../protocol/entry.ts';
 import { label } from './render.ts';
 import { harmless, type Style, type Terminal } from './terminal.ts';
 
@@ -43,11 +44,13 @@ export class Tree {
     if (isEnd(entry.type)) return this.#end(entry.type === 'run.completed');
     if (!entry.target.startsWith('body/')) return;
     const [first = ''] = label(entry.target, this.#definition).split('/');
-    if (entry.type === 'leaf.started') {
+    const begin = beginOf(entry);
+    if (begin !== undefined) {
       const branch = this.#branch(first);
-      if (entry.event.attempt === 1) branch.begun += 1;
+      if (begin.attempt === 1) branch.begun += 1;
       branch.state = 'running';
-    } else if (entry.type === 'leaf.succeeded' || entry.type === 'leaf.failed' || entry.type === 'leaf.abandoned') {
+    }
+    if (entry.type === 'leaf.succeeded' || entry.type === 'leaf.failed' || entry.type === 'leaf.abandoned') {
       const branch = this.#branch(first);
       branch.ended += 1;
       if (branch.ended < branch.begun) return;
@@ -59,7 +62,9 @@ export class Tree {
     const machine = snapshot as Partial<AnyMachineSnapshot> | undefined;
     const children = (machine?.children ?? {}) as Record<string, AnyActorRef | undefined>;
     const lines = [terminal.paint('bold', harmless(this.#title))];
+    const steps = machine && standing(machine);
     for (const [name, branch] of this.#branches) {
+      if (steps?.get(name) === 'skipped') branch.state = 'skipped';
       this.#look(branch, children[name]?.getSnapshot() as Partial<AnyMachineSnapshot> | undefined);
       const [mark, style] = MARKS[branch.state];
       const { begun, ended, total = begun } = branch;

@@ -1,6 +1,8 @@
-import type { AnyStateMachine, InputFrom, OutputFrom, StateMachine } from 'xstate';
+import type { AnyMachineSnapshot, AnyStateMachine, InputFrom, OutputFrom, SnapshotFrom, StateMachine } from 'xstate';
 import type { Effect } from '../protocol/entry.ts';
+import { ValidationError } from '../protocol/errors.ts';
 import { checkId } from '../protocol/ids.ts';
+import { closest } from './closest.ts';
 
 /** Something a run can be of. The type parameters are the input it takes and the output it gives. */
 export interface Definition<Input = never, Output = unknown> {
@@ -16,6 +18,9 @@ export interface DurableDefinition<Machine extends AnyStateMachine = AnyStateMac
   readonly kind: 'durable';
   readonly machine: Machine;
   readonly effects: Readonly<Record<string, Effect>>;
+  // The border: what they read and give is typed where they are written.
+  readonly continueAs: ((snapshot: AnyMachineSnapshot) => unknown) | undefined;
+  readonly migrate: { from: DurableDefinition; to: (snapshot: AnyMachineSnapshot) => unknown } | undefined;
 }
 
 // XState's class has these fifteen parameters; the fourth holds the sources that `setup` was given.
@@ -26,12 +31,19 @@ type SourceName<Machine> =
     : string;
 /* oxlint-enable typescript/no-explicit-any */
 
-export interface DurableOptions<Source extends string> {
+export interface DurableOptions<Machine extends AnyStateMachine, Before extends AnyStateMachine = AnyStateMachine> {
   /** An id: what its runs are created and recovered by. */
   name: string;
   version: string;
   /** What its sources do to the world, by name, in child machines too: `idempotent` by default, that is, begun at least once. A misspelt one does not compile. */
-  effects?: Partial<Record<Source, Effect>>;
+  effects?: Partial<Record<SourceName<Machine>, Effect>>;
+  /**
+   * For runs that live long: the input of a new beginning, so that what came before need not be folded any more; undefined: not now.
+   * Asked when nothing is under way and there are 1,000 entries and more since the last beginning. Timers and child actors begin anew. Pure.
+   */
+  continueAs?: (snapshot: SnapshotFrom<Machine>) => InputFrom<Machine> | undefined;
+  /** For runs that were begun with the version before: its definition, and the input that this machine goes on with. Pure. */
+  migrate?: { from: DurableDefinition<Before>; to: (snapshot: SnapshotFrom<Before>) => InputFrom<Machine> };
 }
 
 /**
@@ -39,11 +51,59 @@ export interface DurableOptions<Source extends string> {
  * Guards, assigns and input mappers must be pure; a plain source is begun at least once unless `effects` says otherwise.
  * @throws ValidationError
  */
-export function durable<Machine extends AnyStateMachine>(
+export function durable<Machine extends AnyStateMachine, Before extends AnyStateMachine = AnyStateMachine>(
   machine: Machine,
-  options: DurableOptions<SourceName<Machine>>,
+  options: DurableOptions<Machine, Before>,
 ): DurableDefinition<Machine> {
-  const { name, version, effects = {} } = options;
+  const { name, version, effects = {}, continueAs, migrate } = options;
   checkId(name, 'definition name');
-  return { kind: 'durable', name, version, machine, effects: effects as Record<string, Effect> };
+  if (typeof version !== 'string' || version === '')
+    throw new ValidationError(`Definition ${name} has no version; give it one, such as version: '1'.`, {
+      definition: name,
+    });
+  checkEffects(name, machine, effects);
+  if (migrate !== undefined && migrate.from.name !== name)
+    throw new ValidationError(
+      `Definition ${name} migrates from ${migrate.from.name}: only an earlier version of the same name can be migrated.`,
+      { definition: name, from: migrate.from.name },
+    );
+  return {
+    kind: 'durable',
+    name,
+    version,
+    machine,
+    effects: effects as Record<string, Effect>,
+    continueAs: continueAs as DurableDefinition['continueAs'],
+    migrate: migrate as DurableDefinition['migrate'],
+  };
+}
+
+const EFFECTS: readonly unknown[] = ['read', 'idempotent', 'irreversible'] satisfies Effect[];
+
+/** The compiler says it first, where there is one: a call that is not known as irreversible is begun again after a crash. */
+function checkEffects(name: string, machine: AnyStateMachine, effects: object): void {
+  const sources = sourcesOf(machine);
+  for (const [source, effect] of Object.entries(effects)) {
+    if (!sources.has(source))
+      throw new ValidationError(
+        `Definition ${name} says what ${source} does, and there is no such source; closest: ${closest(source, [...sources]).join(', ') || 'none'}.`,
+        { definition: name, source },
+      );
+    if (!EFFECTS.includes(effect))
+      throw new ValidationError(
+        `Definition ${name}: ${source} is ${JSON.stringify(effect)}; it is one of ${EFFECTS.join(', ')}.`,
+        { definition: name, source, effect },
+      );
+  }
+}
+
+/** Of the machine and of those that it invokes, by name. */
+function sourcesOf({ implementations }: AnyStateMachine, seen = new Set<string>()): Set<string> {
+  for (const [source, logic] of Object.entries(implementations.actors)) {
+    if (seen.has(source)) continue;
+    seen.add(source);
+    if (typeof logic === 'object' && logic !== null && 'implementations' in logic)
+      sourcesOf(logic as AnyStateMachine, seen);
+  }
+  return seen;
 }

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 
 /** What a field may hold, in JSON Schema's words (`integer` read as `number`); empty: anything. */
 export type Types = readonly string[];
@@ -12,21 +12,48 @@ export interface Shape {
   types: Types;
   list: boolean;
   fields: ReadonlyMap<string, Field>;
+  /** There may be fields besides these. */
+  open: boolean;
 }
 
 type Schema = z.core.JSONSchema.BaseSchema;
 type Node = Schema | boolean | undefined;
 
-export const UNKNOWN: Shape = { types: [], list: false, fields: new Map() };
+export const UNKNOWN: Shape = { types: [], list: false, fields: new Map(), open: true };
 
 /** `io: 'input'`: before defaults and transforms; `'output'`: after them. */
 export function shapeOf(schema: z.ZodType, io: 'input' | 'output'): Shape {
-  const root: Schema = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
+  const root: Schema = schema.toJSONSchema({ io, unrepresentable: 'any' });
   const node = target(root, root);
   const types = typesOf(node, root);
-  if (!isOnly(types, 'array')) return { types, list: false, fields: fieldsOf(node, root) };
-  const items = Array.isArray(node.items) ? undefined : node.items;
-  return { types, list: true, fields: fieldsOf(target(items, root), root) };
+  if (!isOnly(types, 'array')) return { types, list: false, fields: fieldsOf(node, root), open: isOpen(node) };
+  const item = target(Array.isArray(node.items) ? undefined : node.items, root);
+  return { types, list: true, fields: fieldsOf(item, root), open: isOpen(item) };
+}
+
+const isOpen = ({ properties, additionalProperties = false }: Schema): boolean =>
+  properties === undefined || additionalProperties !== false;
+
+/** What a step that is called once per item gives. */
+export const listOf = ({ list, fields, open }: Shape): Shape => ({
+  types: ['array'],
+  list: true,
+  fields: list ? new Map() : fields,
+  open: list || open,
+});
+
+/** Why a value cannot be that field of an object, as far as the field's own schema can say now. */
+export function complaint(object: z.ZodType, field: string, value: unknown): string | undefined {
+  const shape: unknown = 'shape' in object ? object.shape : undefined;
+  const schema: unknown =
+    typeof shape === 'object' && shape !== null && Object.hasOwn(shape, field) ? Reflect.get(shape, field) : undefined;
+  if (typeof schema !== 'object' || schema === null || !('safeParse' in schema)) return undefined;
+  try {
+    return (schema as z.ZodType).safeParse(value).error?.issues[0]?.message;
+  } catch {
+    // a check that is asynchronous, or throws: the call itself will say
+    return undefined;
+  }
 }
 
 /** Could a value of one be a value of the other? */

@@ -1,7 +1,7 @@
-import type { Context, PlanError } from '../protocol/errors.ts';
+import { PlanError, type Context } from '../protocol/errors.ts';
 
 /** Where something stands in a text, counted from 1 in UTF-16 units, as editors do. */
-interface Place {
+export interface Place {
   line: number;
   column: number;
 }
@@ -10,6 +10,16 @@ export interface Word extends Place {
 }
 /** The error that says what is wrong at a place; for the caller to throw. */
 export type Refuse = (place: Place, message: string, context?: Context) => PlanError;
+
+export const refuserOf =
+  (file: string | undefined): Refuse =>
+  ({ line, column }, message, context = {}) =>
+    new PlanError(`${file ?? 'plan'}:${line}:${column}: ${message}`, {
+      ...(file === undefined ? {} : { file }),
+      line,
+      column,
+      ...context,
+    });
 
 /** A step as it is written. */
 export interface Line {

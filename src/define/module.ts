@@ -1,14 +1,23 @@
+import { milliseconds, type Duration } from '../protocol/duration.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import { checkId } from '../protocol/ids.ts';
-import type { AnyTool, Module } from '../protocol/spec.ts';
+import type { AnyTool, BreakerSpec, Module, RateSpec } from '../protocol/spec.ts';
+import { mustCount } from './tool.ts';
 
 export interface ModuleOptions {
   name: string;
   tools: readonly AnyTool[];
   /** Qualified ids (`module.tool`) of other modules' tools that whoever is given this module may call too. Nothing by default. */
   allow?: readonly string[];
-  /** Calls under way at once in this process; 4 by default. */
+  /** Calls under way at once in this process; 4 by default. The others wait in order. */
   concurrency?: number;
+  /** Calls that begin within any such time in this process; no limit by default. The others wait in order. */
+  rateLimit?: { limit: number; per: Duration };
+  /**
+   * A circuit breaker, for tools that share one service; none by default. After so many calls in a row that did not reach it (5),
+   * calls are refused at once for a while (30 seconds), to be tried again later; then one of them tries.
+   */
+  breaker?: { failures?: number; cooldown?: Duration };
   /** Opens the connection, before the first call. */
   start?: Module['start'];
   /** Closes it. */
@@ -17,32 +26,61 @@ export interface ModuleOptions {
 
 const QUALIFIED = /^[A-Za-z0-9_-]{1,128}\.[A-Za-z0-9_-]{1,128}$/;
 const MODEL_NAME_LIMIT = 64;
+const MAX_RATE_LIMIT = 10_000;
 
-/** Tools that share a connection, an allowlist and a limit. @throws ValidationError */
-export function module({ name, tools, allow = [], concurrency = 4, start, stop }: ModuleOptions): Module {
+/** Tools that share a connection, an allowlist and limits. @throws ValidationError */
+export function module(options: ModuleOptions): Module {
+  const { name, tools, allow = [], concurrency = 4, rateLimit, breaker, start, stop } = options;
   checkId(name, 'module name');
-  const names = new Set<string>();
-  for (const tool of tools) {
-    if (names.has(tool.name))
-      throw new ValidationError(`Module ${name} has two tools named ${tool.name}.`, { module: name, tool: tool.name });
-    names.add(tool.name);
-    const shown = `${name}__${tool.name}`;
-    if (shown.length > MODEL_NAME_LIMIT)
-      throw new ValidationError(
-        `Models see this tool as ${shown}, which is longer than ${MODEL_NAME_LIMIT} characters; shorten a name.`,
-        { module: name, tool: tool.name },
-      );
-  }
+  checkTools(name, tools);
   for (const id of allow)
     if (!QUALIFIED.test(id))
       throw new ValidationError(
         `Module ${name} allows ${JSON.stringify(id)}, which is not a tool's id; write module.tool.`,
         { module: name, allow: id },
       );
-  if (!Number.isInteger(concurrency) || concurrency < 1)
-    throw new ValidationError(`Module ${name}: concurrency is ${concurrency}; use a whole number from 1.`, {
-      module: name,
-      concurrency,
-    });
-  return { kind: 'module', name, tools, allow, concurrency, start, stop };
+  return {
+    kind: 'module',
+    name,
+    tools,
+    allow,
+    concurrency: mustCount(concurrency, `concurrency of module ${name}`),
+    rateLimit: rateLimit && rateSpec(rateLimit, name),
+    breaker: breaker && breakerSpec(breaker, name),
+    start,
+    stop,
+  };
 }
+
+function checkTools(module: string, tools: readonly AnyTool[]): void {
+  const names = new Set<string>();
+  for (const tool of tools) {
+    if (names.has(tool.name))
+      throw new ValidationError(`Module ${module} has two tools named ${tool.name}.`, { module, tool: tool.name });
+    names.add(tool.name);
+    const shown = `${module}__${tool.name}`;
+    if (shown.length > MODEL_NAME_LIMIT)
+      throw new ValidationError(
+        `Models see this tool as ${shown}, which is longer than ${MODEL_NAME_LIMIT} characters; shorten a name.`,
+        { module, tool: tool.name },
+      );
+  }
+}
+
+function rateSpec({ limit, per }: { limit: number; per: Duration }, module: string): RateSpec {
+  const perMs = milliseconds(per, `rateLimit.per of module ${module}`);
+  if (perMs === 0 || mustCount(limit, `rateLimit.limit of module ${module}`) > MAX_RATE_LIMIT)
+    throw new ValidationError(
+      `Module ${module}: a rateLimit of ${limit} per ${perMs}ms is not kept; use at most ${MAX_RATE_LIMIT} per some time, which may be shorter.`,
+      { module, limit, perMs },
+    );
+  return { limit, perMs };
+}
+
+const breakerSpec = (
+  { failures = 5, cooldown = '30s' }: { failures?: number; cooldown?: Duration },
+  module: string,
+): BreakerSpec => ({
+  failures: mustCount(failures, `breaker.failures of module ${module}`),
+  cooldownMs: milliseconds(cooldown, `breaker.cooldown of module ${module}`),
+});

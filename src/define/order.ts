@@ -1,8 +1,9 @@
 import type { PlanError } from '../protocol/errors.ts';
+import { near } from './closest.ts';
 import type { Line, Refuse, Word } from './line.ts';
 
 interface Placed {
-  line: Line;
+  line: Pick<Line, 'name' | 'needs'>;
 }
 
 /** Every step after those it needs. @throws PlanError for a step that is not there, and for a cycle */
@@ -16,7 +17,7 @@ export function inOrder<Step extends Placed>(steps: readonly Step[], refuse: Ref
       if (!byName.has(need.text))
         throw refuse(
           need,
-          `Step ${step.line.name.text} requires ${need.text.slice(0, 40)}, and there is no such step.`,
+          `Step ${step.line.name.text} requires ${need.text.slice(0, 40)}, and there is no such step${near(need.text, [...byName.keys()])}.`,
         );
       const after = dependents.get(need.text);
       if (after === undefined) dependents.set(need.text, [step]);

@@ -1,16 +1,13 @@
-import { PlanError } from '../protocol/errors.ts';
 import type { StepSpec } from '../protocol/spec.ts';
+import { MAX_STEPS, RESERVED, TOO_MANY } from './build.ts';
 import { closest } from './closest.ts';
-import { readLine, type Line, type Refuse, type Word } from './line.ts';
+import { readLine, refuserOf, type Line, type Refuse, type Word } from './line.ts';
 import type { Toolbox } from './toolbox.ts';
 import { wire, type Step } from './wire.ts';
 
 const MAX_BYTES = 1_000_000;
-/** A plan is one statechart with a region for each step, and what a turn of it costs grows with them. */
-export const MAX_STEPS = 200;
-export const TOO_MANY = `A plan has at most ${MAX_STEPS} steps: split it, or use each.`;
-/** `input` is what a plan was started with; the others are words of `(requires steps a and b)`. */
-const RESERVED = ['input', 'and', 'step', 'steps'];
+/** Those after the first are words of `(requires steps a and b)`. */
+const NO_NAMES = [...RESERVED, 'and', 'step', 'steps'];
 
 export interface ParseRules {
   file: string | undefined;
@@ -21,13 +18,7 @@ export interface ParseRules {
 
 /** The steps of a plan in words, in the order of its lines. @throws PlanError naming file, line and column */
 export function parseSteps(text: string, { file, tools, grants }: ParseRules): StepSpec[] {
-  const refuse: Refuse = ({ line, column }, message, context = {}) =>
-    new PlanError(`${file ?? 'plan'}:${line}:${column}: ${message}`, {
-      ...(file === undefined ? {} : { file }),
-      line,
-      column,
-      ...context,
-    });
+  const refuse = refuserOf(file);
   const phrases = phrasesOf(tools);
   return wire(
     linesOf(text, refuse).map((line) => ({ line, ...match(line.phrase, phrases, { file, tools, grants }, refuse) })),
@@ -53,7 +44,7 @@ function linesOf(text: string, refuse: Refuse): Line[] {
         name,
         `Step ${name.text} holds half a surrogate pair, which cannot be kept; save the plan as UTF-8.`,
       );
-    if (RESERVED.includes(name.text)) throw refuse(name, `No step can be named ${name.text}; choose another letter.`);
+    if (NO_NAMES.includes(name.text)) throw refuse(name, `No step can be named ${name.text}; choose another letter.`);
     const before = steps.get(name.text);
     if (before !== undefined)
       throw refuse(name, `There is a step ${name.text} in line ${before.name.line} already; choose another letter.`);

@@ -3,43 +3,55 @@ import { milliseconds, type Duration } from '../protocol/duration.ts';
 import type { Effect } from '../protocol/entry.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import { checkId } from '../protocol/ids.ts';
-import type { Tool, ToolContext } from '../protocol/spec.ts';
+import type { RetrySpec, Tool, ToolContext } from '../protocol/spec.ts';
 
-export interface ToolOptions<Input, Output> {
+export interface RetryOptions {
+  /** Tries in all, the first included; 3 by default. */
+  attempts?: number;
+  /** Before the second try, doubled from try to try; half a second by default. Chance takes up to half of it away. */
+  delay?: Duration;
+  /** No backoff is longer; 30 seconds by default. What a service asks for may be, up to an hour. */
+  maxDelay?: Duration;
+}
+
+/** `Input`: what a caller gives; `Parsed`: what its schema makes of it. `Given`: what `execute` gives. */
+interface ToolBase<Input, Parsed, Given> {
   /** An id, unique among the tools of its module. */
   name: string;
   description: string;
   /** English phrases that mean this tool, for plans written in words. */
   phrases?: readonly string[];
-  inputSchema: z.ZodType<Input>;
-  outputSchema?: z.ZodType<Output>;
+  inputSchema: z.ZodType<Parsed, Input>;
   /** What a call does to the world. `irreversible` by default: never begun twice unasked. */
   effect?: Effect;
-  /** Of one attempt; `'30s'` by default. */
+  /** Of one attempt; `'30s'` by default. The attempt after one that timed out has twice as long. */
   timeout?: Duration;
-  /** 3 attempts in all by default. */
-  retry?: { attempts: number };
-  execute: (input: Input, context: ToolContext) => Output | Promise<Output>;
+  retry?: RetryOptions;
+  /** Calls of this tool under way at once in this process; as many as its module takes by default. */
+  concurrency?: number;
+  execute: (input: Parsed, context: ToolContext) => Given | Promise<Given>;
+}
+
+export interface ToolOptions<Input, Parsed, Output, Given> extends ToolBase<Input, Parsed, Given> {
+  /** What a caller is given back: what it makes of what `execute` gives. */
+  outputSchema: z.ZodType<Output, Given>;
 }
 
 /** Something an agent or a plan may call. @throws ValidationError */
-export function tool<Input, Output>(options: ToolOptions<Input, Output>): Tool<Input, Output> {
-  const {
-    name,
-    description,
-    phrases = [],
-    inputSchema,
-    outputSchema,
-    effect = 'irreversible',
-    timeout = '30s',
-    retry = { attempts: 3 },
-  } = options;
+export function tool<Input, Parsed, Output, Given>(
+  options: ToolOptions<Input, Parsed, Output, Given>,
+): Tool<Input, Output, Parsed, Given>;
+export function tool<Input, Parsed, Output>(
+  options: ToolBase<Input, Parsed, Output> & { outputSchema?: undefined },
+): Tool<Input, Output, Parsed, Output>;
+export function tool(
+  options: ToolBase<unknown, unknown, unknown> & { outputSchema?: z.ZodType | undefined },
+): Tool<unknown, unknown> {
+  const { name, description, phrases = [], inputSchema, outputSchema, concurrency, execute } = options;
+  const { effect = 'irreversible', timeout = '30s', retry = {} } = options;
   checkId(name, 'tool name');
-  if (!Number.isInteger(retry.attempts) || retry.attempts < 1)
-    throw new ValidationError(`Tool ${name}: retry.attempts is ${retry.attempts}; use a whole number from 1.`, {
-      tool: name,
-      attempts: retry.attempts,
-    });
+  const called = `tool ${name}`;
+  if (concurrency !== undefined) mustCount(concurrency, `concurrency of ${called}`);
   return {
     kind: 'tool',
     name,
@@ -48,8 +60,26 @@ export function tool<Input, Output>(options: ToolOptions<Input, Output>): Tool<I
     inputSchema,
     outputSchema,
     effect,
-    timeoutMs: milliseconds(timeout, `timeout of tool ${name}`),
-    retry,
-    execute: options.execute,
+    timeoutMs: milliseconds(timeout, `timeout of ${called}`),
+    retry: { ...DEFAULT_RETRY, ...retrySpec(retry, called) },
+    concurrency,
+    execute,
   };
+}
+
+const DEFAULT_RETRY: RetrySpec = { attempts: 3, delayMs: 500, maxDelayMs: 30_000 };
+
+/** What `retry` says, and nothing that it does not. @throws ValidationError */
+export function retrySpec({ attempts, delay, maxDelay }: RetryOptions, of: string): Partial<RetrySpec> {
+  const spec: Partial<RetrySpec> = {};
+  if (attempts !== undefined) spec.attempts = mustCount(attempts, `retry.attempts of ${of}`);
+  if (delay !== undefined) spec.delayMs = milliseconds(delay, `retry.delay of ${of}`);
+  if (maxDelay !== undefined) spec.maxDelayMs = milliseconds(maxDelay, `retry.maxDelay of ${of}`);
+  return spec;
+}
+
+/** @throws ValidationError */
+export function mustCount(value: number, what: string): number {
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new ValidationError(`The ${what} is ${String(value)}; use a whole number from 1.`, { what, value });
 }

@@ -1,5 +1,5 @@
-import type { AnyTool, FieldSource, StepSpec } from '../protocol/spec.ts';
-import { fits, shapeOf, shown, UNKNOWN, type Shape } from './fields.ts';
+import type { AnyTool, StepSpec, Template } from '../protocol/spec.ts';
+import { complaint, fits, listOf, shapeOf, shown, UNKNOWN, type Shape } from './fields.ts';
 import type { Line, Refuse, Word } from './line.ts';
 import { inOrder } from './order.ts';
 
@@ -24,19 +24,18 @@ export function wire(steps: readonly Step[], refuse: Refuse): StepSpec[] {
     const { fields, each } = connect(step, inputs(step.tool), outputs, refuse);
     specs.set(name.text, {
       name: name.text,
-      tool: step.id,
+      call: { kind: 'tool', tool: step.id },
       needs: needs.map(({ text }) => text),
-      arguments: { form: 'fields', fields: Object.fromEntries(fields), each },
+      ...(each !== undefined && { each: { from: each, path: [] } }),
+      input: { fields: Object.fromEntries(fields) },
     });
     const result = results(step.tool);
-    // a step that is called once per item gives the list of what its calls give
-    if (each === null) outputs.set(name.text, result);
-    else outputs.set(name.text, { types: ['array'], list: true, fields: result.list ? new Map() : result.fields });
+    outputs.set(name.text, each === undefined ? result : listOf(result));
   }
   return steps.flatMap(({ line }) => specs.get(line.name.text) ?? []);
 }
 
-type Wiring = { fields: ReadonlyMap<string, FieldSource>; each: string | null };
+type Wiring = { fields: ReadonlyMap<string, Template>; each: string | undefined };
 
 /** By name: outputs of needs fill fields, then the quoted text fills the one that is left. */
 function connect({ line, id, tool }: Step, input: Shape, outputs: ReadonlyMap<string, Shape>, refuse: Refuse): Wiring {
@@ -46,7 +45,7 @@ function connect({ line, id, tool }: Step, input: Shape, outputs: ReadonlyMap<st
       phrase,
       `${id} takes ${shown(input.types)}, and a plan in words can only fill the fields of an object.`,
     );
-  const fields = new Map<string, FieldSource>();
+  const fields = new Map<string, Template>();
   const filledBy = new Map<string, Word>();
   let each: Word | undefined;
   for (const need of needs) {
@@ -71,7 +70,7 @@ function connect({ line, id, tool }: Step, input: Shape, outputs: ReadonlyMap<st
       if (!fits(types, taken))
         throw refuse(need, `Step ${need.text} gives ${field} as ${shown(types)}, but ${id} takes ${shown(taken)}.`);
       filledBy.set(field, need);
-      fields.set(field, output.list ? { item: field } : { step: need.text, field });
+      fields.set(field, { from: output.list ? 'item' : need.text, path: [field] });
     }
   }
   const open = [...input.fields].filter(([field, { required }]) => required && !fields.has(field));
@@ -84,7 +83,7 @@ function connect({ line, id, tool }: Step, input: Shape, outputs: ReadonlyMap<st
       );
     if (more.length > 0)
       throw refuse(quoted, `The quoted text of step ${name.text} could fill ${[only, ...more].join(' or ')} of ${id}.`);
-    const why = complaint(tool, only, quoted.text);
+    const why = complaint(tool.inputSchema, only, quoted.text);
     if (why !== undefined)
       throw refuse(quoted, `The quoted text of step ${name.text} is no ${only} for ${id}: ${why}.`);
     fields.set(only, { value: quoted.text });
@@ -95,20 +94,7 @@ function connect({ line, id, tool }: Step, input: Shape, outputs: ReadonlyMap<st
       phrase,
       `Nothing fills ${empty.join(', ')} of ${id} in step ${name.text}; require a step that gives it.`,
     );
-  return { fields, each: each?.text ?? null };
-}
-
-/** Why a text cannot be that field, as far as the field's own schema can say now. */
-function complaint({ inputSchema }: AnyTool, field: string, text: string): string | undefined {
-  const shape: unknown = 'shape' in inputSchema ? inputSchema.shape : undefined;
-  const schema: unknown = typeof shape === 'object' && shape !== null ? Reflect.get(shape, field) : undefined;
-  if (typeof schema !== 'object' || schema === null || !('safeParse' in schema)) return undefined;
-  try {
-    return (schema as AnyTool['inputSchema']).safeParse(text).error?.issues[0]?.message;
-  } catch {
-    // a check that is asynchronous, or throws: the call itself will say
-    return undefined;
-  }
+  return { fields, each: each?.text };
 }
 
 /** A plan may call the same tool many times. */

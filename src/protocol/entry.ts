@@ -12,26 +12,45 @@ export interface Budget {
   steps?: number;
 }
 
+interface Begun {
+  definition: string;
+  version: string;
+  /** Hash of its chart. */
+  chart: string;
+  input: unknown;
+  owner: string;
+  budget: Budget | null;
+  /** A definition that is data (a parsed plan) travels with its run. */
+  spec: unknown;
+}
+
+/** An intent, and the gate's grant. `attempt` counts begins of the same leaf from 1. */
+interface Begin {
+  effect: Effect;
+  attempt: number;
+  input: unknown;
+}
+
 /** What came in, by type: `event` holds only data. */
 export interface EntryEvents {
-  'run.created': {
-    definition: string;
-    version: string;
-    chart: string;
-    input: unknown;
-    owner: string;
-    budget: Budget | null;
-    /** A definition that is data (a parsed plan) travels with its run. */
-    spec: unknown;
+  'run.created': Begun;
+  /** A new beginning: a body begins with this input, and what the one before it was is not needed any more. */
+  'run.continued': Begun & {
+    /** Which body of this run it is, from 2. */
+    body: number;
+    /** The last of the run's inbox that has been taken. */
+    inbox: number;
+    /** Spent of its budget. */
+    steps: number;
   };
   'run.started': null;
   'run.recovered': { owner: string };
   'run.killed': { reason: string };
   'run.completed': { output: unknown };
   'run.failed': { error: Failure };
-  /** An intent, and the gate's grant. `attempt` counts begins of the same leaf from 1. */
-  'leaf.started': { effect: Effect; attempt: number; input: unknown };
-  'leaf.succeeded': { output: unknown };
+  'leaf.started': Begin;
+  /** `begun`: it had ended before its begin was written, so that both are one entry. */
+  'leaf.succeeded': { output: unknown; begun?: Begin };
   /** What was thrown: a `Failure` for an Error, otherwise the thrown value itself. */
   'leaf.failed': { error: unknown };
   'leaf.emitted': { event: unknown };
@@ -59,15 +78,29 @@ export type Entry = {
     /** Key of the actor or timer it is for. */
     target: string;
     event: EntryEvents[T];
-    /** The seq, or the id of a message from outside, that led to it. */
+    /** What led to it: a seq, `inbox/<seq>`, or the id of a message from outside. */
     cause: number | string | null;
   };
 }[EntryType];
 
 export type EntryOf<T extends EntryType> = Extract<Entry, { type: T }>;
 
+/** The begin of a leaf that an entry records. */
+export const beginOf = ({ type, event }: Pick<Entry, 'type' | 'event'>): Begin | undefined =>
+  type === 'leaf.started'
+    ? (event as Begin)
+    : type === 'leaf.succeeded'
+      ? (event as { begun?: Begin }).begun
+      : undefined;
+
+/** All that a fold needs to begin with. */
+export type Beginning = EntryOf<'run.created' | 'run.continued'>;
+export const isBeginning = (entry: Entry): entry is Beginning =>
+  entry.type === 'run.created' || entry.type === 'run.continued';
+
 const TYPES: Record<EntryType, true> = {
   'run.created': true,
+  'run.continued': true,
   'run.started': true,
   'run.recovered': true,
   'run.killed': true,

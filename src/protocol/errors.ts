@@ -23,6 +23,8 @@ export type ErrorCode =
   | 'DEFINITION_CHANGED'
   | 'IN_DOUBT'
   | 'RUN_FAILED'
+  | 'OVERLOADED'
+  | 'UNREACHABLE'
   | 'CLOSED';
 
 export type Context = Readonly<Record<string, unknown>>;
@@ -166,6 +168,18 @@ export class InDoubtError extends TroupeError {
 export class RunFailedError extends TroupeError {
   constructor(message: string, context: { run: string } & Context, cause?: unknown) {
     super('RUN_FAILED', message, { context, cause });
+  }
+}
+/** Refused because too much waits already; nothing was done. */
+export class OverloadedError extends TroupeError {
+  constructor(message: string, context: Context = {}) {
+    super('OVERLOADED', message, { context, retryable: true });
+  }
+}
+/** Nobody is there to answer, or nobody answered in time. */
+export class UnreachableError extends TroupeError {
+  constructor(message: string, context: Context = {}) {
+    super('UNREACHABLE', message, { context, retryable: true });
   }
 }
 export class ClosedError extends TroupeError {

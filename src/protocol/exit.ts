@@ -15,6 +15,9 @@ export type Exit<Output = unknown> =
   | { status: 'failed'; error: Failure }
   | { status: 'killed' };
 
+/** How a leaf ended, as far as whoever gave it room must know. `abandoned`: its state was left. */
+export type CallEnd = { status: 'succeeded' } | { status: 'failed'; error: unknown } | { status: 'abandoned' };
+
 export const failure = (name: string, code: string, message: string, data?: unknown): Failure =>
   data === undefined ? { name, code, message } : { name, code, message, data };
 

@@ -1,10 +1,15 @@
 import { ValidationError } from './errors.ts';
 
 declare const brand: unique symbol;
-type Branded<Name extends string> = string & { readonly [brand]: Name };
+export type Branded<Name extends string> = string & { readonly [brand]: Name };
 
 export type RunId = Branded<'RunId'>;
 export type OwnerId = Branded<'OwnerId'>;
+/** Whose run it is. No subject of one tenant can be read as another's. */
+export type TenantId = Branded<'TenantId'>;
+/** `<run>/inbox`: what others have to say to a run. */
+export type InboxId = Branded<'InboxId'>;
+export type JournalId = RunId | InboxId;
 
 const ID = /^[A-Za-z0-9_-]{1,128}$/;
 
@@ -33,3 +38,17 @@ export function checkId(value: unknown, what: string): string {
 export const runId = (value: unknown): RunId => checkId(value, 'run id') as RunId;
 
 export const ownerId = (value: unknown): OwnerId => checkId(value, 'owner id') as OwnerId;
+
+/** @throws ValidationError */
+export const tenantId = (value: unknown): TenantId => checkId(value, 'tenant id') as TenantId;
+
+export const DEFAULT_TENANT = tenantId('default');
+
+export const inboxOf = (run: RunId): InboxId => `${run}/inbox` as InboxId;
+
+/** The run whose journal or inbox it is. @throws ValidationError */
+export const journalId = (value: unknown): JournalId => {
+  const run = typeof value === 'string' && value.endsWith('/inbox') ? value.slice(0, -'/inbox'.length) : value;
+  checkId(run, 'run id');
+  return value as JournalId;
+};

@@ -3,9 +3,13 @@ import type { Effect } from './entry.ts';
 
 /** What users define, as data, schemas and pure functions that machines read. What acts (`execute`) stands beside it. */
 
-interface RetrySpec {
+export interface RetrySpec {
   /** Tries in all, the first included. */
   attempts: number;
+  /** Before the second try; it doubles from try to try. */
+  delayMs: number;
+  /** No backoff is longer; what a service asks for with retry-after may be. */
+  maxDelayMs: number;
 }
 
 interface ToolSpec<Input, Output> {
@@ -14,11 +18,15 @@ interface ToolSpec<Input, Output> {
   description: string;
   /** English phrases that mean this tool, for plans written in words. */
   phrases: readonly string[];
-  inputSchema: z.ZodType<Input>;
+  inputSchema: z.ZodType<unknown, Input>;
   outputSchema: z.ZodType<Output> | undefined;
   effect: Effect;
+  /** Of one attempt. */
   timeoutMs: number;
   retry: RetrySpec;
+  /** Calls of this tool under way at once in this process; undefined: as many as its module takes. */
+  concurrency: number | undefined;
+  readonly types?: { input: (input: Input) => void; output: Output };
 }
 
 /** What a tool's `execute` is given besides its input. */
@@ -33,15 +41,29 @@ export interface ToolContext {
   call: string;
 }
 
-export interface Tool<Input, Output> extends ToolSpec<Input, Output> {
-  execute: (input: Input, context: ToolContext) => Output | Promise<Output>;
+// Whoever calls a tool does not care what its schemas make of what they are given, so only `any` stands for it there.
+/* oxlint-disable typescript/no-explicit-any */
+/** `Input` is what a caller gives and `Output` what it is given back; `execute` takes what the first schema makes, `Parsed`, and gives what the second takes, `Given`. */
+export interface Tool<Input, Output, Parsed = any, Given = any> extends ToolSpec<Input, Output> {
+  execute: (input: Parsed, context: ToolContext) => Given | Promise<Given>;
 }
 
-// A tool takes and gives its input type, so only `any` stands for all tools.
-// oxlint-disable-next-line typescript/no-explicit-any
 export type AnyTool = Tool<any, unknown>;
+/* oxlint-enable typescript/no-explicit-any */
 
-/** Tools that share a connection, an allowlist and a limit. */
+/** At most `limit` calls begin within any `perMs`. */
+export interface RateSpec {
+  limit: number;
+  perMs: number;
+}
+
+/** After `failures` calls in a row that could not reach the service, none is tried for `cooldownMs`. */
+export interface BreakerSpec {
+  failures: number;
+  cooldownMs: number;
+}
+
+/** Tools that share a connection, an allowlist and limits. */
 interface ModuleSpec {
   kind: 'module';
   name: string;
@@ -50,6 +72,8 @@ interface ModuleSpec {
   allow: readonly string[];
   /** Calls of this module under way at once in this process. */
   concurrency: number;
+  rateLimit: RateSpec | undefined;
+  breaker: BreakerSpec | undefined;
 }
 
 export interface Module extends ModuleSpec {
@@ -62,37 +86,81 @@ export interface Module extends ModuleSpec {
 export const qualified = (module: string | undefined, tool: string): string =>
   module === undefined ? tool : `${module}.${tool}`;
 
-/** What a step's functions may read: the plan's `input` and the outputs of the steps it needs, by name. */
+/** What a step's functions and references may read: the plan's `input` and the outputs of the steps it names. */
 export type StepScope = Readonly<Record<string, unknown>>;
 
-/** Where one field of a tool's input comes from. `field` absent: the whole output. `item`: a field of the list item this call is for. */
-export type FieldSource = { value: unknown } | { step: string; field?: string } | { item: string };
+/** A value with references in it, as data. `from`: a step, or `input`, or within `each` also `item`. */
+export type Template =
+  | { value: unknown }
+  | { from: string; path: readonly (string | number)[] }
+  /** The first of them that is there. */
+  | { first: readonly Template[] }
+  /** Its parts as one text. */
+  | { text: readonly Template[] }
+  | { list: readonly Template[] }
+  | { fields: Readonly<Record<string, Template>> };
 
-/** A typed plan computes its calls' inputs by functions; a parsed one by data, which is stored with the run. */
-export type StepArguments =
-  | { form: 'function'; input: (scope: StepScope) => unknown }
-  /** One call per item, in their order. */
-  | { form: 'list'; each: (scope: StepScope) => readonly unknown[] }
-  /** `each`: the step whose output is a list, one call per item of it. */
-  | { form: 'fields'; fields: Readonly<Record<string, FieldSource>>; each: string | null };
+/** A typed plan computes by functions, which are pure; a parsed one by data, which is stored with the run. */
+export type Computed<T = unknown> = ((scope: StepScope) => T) | Template;
+
+export const TESTS = ['equals', 'not', 'in', 'above', 'atLeast', 'below', 'atMost', 'exists'] as const;
+/** Whether a step is to begin, as data. */
+export type Condition =
+  | { all: readonly Condition[] }
+  | { any: readonly Condition[] }
+  | { of: Template; test: (typeof TESTS)[number]; operand: Template };
+
+/** What a failed call of a step comes to: the plan fails, the step counts as skipped, or as done without an output. */
+export type OnFailure = 'fail' | 'skip' | 'continue';
 
 export interface StepSpec {
   name: string;
-  /** Qualified id. */
-  tool: string;
+  call:
+    | { kind: 'tool'; /** Qualified id. */ tool: string }
+    /** A plan known by its name, or one that is data itself. */
+    | { kind: 'plan'; plan: string | PlanSpec }
+    /** The author's own, known by the step's name. */
+    | { kind: 'function' };
+  /** Begins when these are done; is skipped when one of them is. */
   needs: readonly string[];
-  arguments: StepArguments;
+  /** Waited for; whether they are done or skipped. */
+  optional?: readonly string[];
+  /** Begins when the first of these is done; is skipped when all of them are. */
+  anyOf?: readonly string[];
+  /** False: the step is skipped. */
+  when?: ((scope: StepScope) => boolean) | Condition;
+  /** One call per item of this list; the step's output is the list of theirs, in this order. */
+  each?: Computed;
+  /** What a call is given; absent with `each`: the item. */
+  input?: Computed;
+  /** Calls of one `each` under way at once. */
+  concurrency?: number;
+  /** Where there is `each`, it is decided for each call. */
+  onFailure?: OnFailure;
+  /** In place of what its tool says. */
+  retry?: Partial<RetrySpec>;
+  timeoutMs?: number;
+}
+
+/** A field of a plan's input, as a parsed plan declares it. */
+export interface FieldSpec {
+  type: 'string' | 'number' | 'boolean' | 'list' | 'map' | 'any';
+  required: boolean;
 }
 
 export interface PlanSpec {
   kind: 'plan';
   name: string;
   version: string;
+  /** What its input must be, where that is data; null: nothing is said. */
+  input: Readonly<Record<string, FieldSpec>> | null;
   steps: readonly StepSpec[];
+  /** Steps under way at once; one with `each`, and a plan, count as one. */
+  concurrency: number;
   /** Qualified ids of the tools its calls may reach; nothing else begins. */
   grants: readonly string[];
-  /** What it gives, from the outputs of its steps; null: all of them, by name. Data has none. */
-  output: ((outputs: StepScope) => unknown) | null;
+  /** What it gives, from its input and the outputs of its steps; null: all of these, by name. */
+  output: Computed | null;
 }
 
 /** What a machine of one tool must know; the tool itself stays with its actor. */
@@ -100,7 +168,9 @@ export interface ToolPolicy {
   id: string;
   effect: Effect;
   timeoutMs: number;
-  attempts: number;
+  retry: RetrySpec;
+  /** What chance is drawn from: of each call its own, and in a fold the same. */
+  seed: (self: object) => string;
   /** Whether the tool could have given this output: asked of one that is given by hand. */
   accepts: (output: unknown) => boolean;
 }

@@ -11,13 +11,17 @@ import {
   ValidationError,
   type Tool,
   type ToolContext,
+  type Effect,
+  type RunHandle,
   type Troupe,
+  type TroupeOptions,
 } from '../../src/index.ts';
+import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
 
 const open: Troupe[] = [];
-const troupeWith = async (): Promise<Troupe> => {
-  const troupe = await createTroupe({ clock: new SimulatedClock() });
+const troupeWith = async (options: TroupeOptions = {}): Promise<Troupe> => {
+  const troupe = await createTroupe({ clock: new SimulatedClock(), ...options });
   open.push(troupe);
   return troupe;
 };
@@ -38,12 +42,12 @@ type Call = {
 class Desk {
   readonly calls: Call[] = [];
 
-  tool(name: string): Tool<{ n: number }, unknown> {
+  tool(name: string, effect: Effect = 'read'): Tool<{ n: number }, unknown> {
     return tool({
       name,
       description: name,
       inputSchema: z.object({ n: z.number() }),
-      effect: 'read',
+      effect,
       retry: { attempts: 1 },
       execute: (input: { n: number }, { signal, idempotencyKey }: ToolContext) =>
         new Promise<unknown>((end, fail) => {
@@ -196,5 +200,261 @@ describe('what a plan may call', () => {
     const types: string[] = [];
     for await (const { type } of run.entries()) types.push(type);
     expect([desk.calls.length, types]).toEqual([before, ['run.created', 'run.started', 'leaf.failed', 'run.failed']]);
+  });
+});
+
+const targetsOf = async (run: RunHandle, of: (type: string) => boolean): Promise<string[]> => {
+  const targets: string[] = [];
+  for await (const { type, target } of run.entries()) if (of(type)) targets.push(target);
+  return targets;
+};
+
+describe('R42: at once', () => {
+  test('go four steps, and four calls of one step, unless the plan says otherwise', async () => {
+    const troupe = await troupeWith();
+    for (const [options, most] of [
+      [{}, 4],
+      [{ concurrency: 2 }, 2],
+    ] as const) {
+      const desk = new Desk();
+      let work = plan({ name: `work-${most}`, ...options });
+      for (let index = 0; index < 6; index += 1)
+        work = work.step(`s${index}`, desk.tool(`t${index}`), n(index)) as never;
+      const run = await troupe.start(work, undefined);
+      await desk.begun(most);
+      for (let ended = 0; ended < 6; ended += 1) {
+        expect(desk.calls.length).toBe(Math.min(6, ended + most));
+        desk.calls[ended]?.end(ended);
+        await desk.begun(Math.min(6, ended + 1 + most));
+      }
+      expect((await run.result()).success).toBe(true);
+    }
+  });
+
+  test('calls in doubt hold no place: the others go on, and they are waited for', async () => {
+    const clock = new SimulatedClock();
+    const troupe = await troupeWith({ clock });
+    const desk = new Desk();
+    const items = [1, 2, 3].map((value) => ({ n: value }));
+    const work = plan({ name: 'work', concurrency: 1 })
+      .step('send', desk.tool('send', 'irreversible'), { each: () => items, concurrency: 2 })
+      .step('other', desk.tool('other'), n(4));
+    const run = await troupe.start(work, undefined);
+    expect(await desk.begun(2)).toEqual(['send', 'send']);
+    // Nobody knows whether they happened.
+    clock.increment(30_000);
+    expect(await desk.begun(3)).toEqual(['send', 'send', 'send']);
+    clock.increment(30_000);
+    expect(await desk.begun(4)).toEqual(['send', 'send', 'send', 'other']);
+    desk.calls[3]?.end('other');
+    await run.settled();
+    for (const { call } of await run.inDoubt()) await run.resolve(call, { output: `decided ${call}` });
+    expect((await run.result()).data).toEqual({
+      send: ['decided body/send/send', 'decided body/send/send:2', 'decided body/send/send:3'],
+      other: 'other',
+    });
+  });
+});
+
+describe('a step that fails and is forgiven', () => {
+  test('leaves its failure on record, and the plan goes on', async () => {
+    const troupe = await troupeWith();
+    const work = plan({ name: 'work' })
+      .step('a', () => Promise.reject(new Error('broke')), { onFailure: 'continue' })
+      .step('b', ({ a }) => `after ${String(a)}`, { needs: ['a'] })
+      .step('c', () => Promise.reject(new Error('broke')), { onFailure: 'skip' })
+      .step('d', () => 'never', { needs: ['c'] });
+    const result = await (await troupe.start(work, undefined)).result();
+    expect([result.data, result.metadata.failures]).toEqual([{ b: 'after undefined' }, 2]);
+  });
+
+  test('costs a list its own item alone', async () => {
+    const troupe = await troupeWith();
+    const half = (count: number): number => {
+      if (count % 2 === 1) throw new Error(`${count} is odd`);
+      return count / 2;
+    };
+    const each = (): number[] => [2, 3, 4];
+    const work = plan({ name: 'work' })
+      .step('skipped', half, { each, onFailure: 'skip' })
+      .step('kept', half, { each, onFailure: 'continue' });
+    expect(await troupe.execute(work, undefined)).toEqual({ skipped: [1, 2], kept: [1, undefined, 2] });
+  });
+});
+
+describe('a function as a step', () => {
+  test('is a leaf: its output is recorded, and it is not called again', async () => {
+    let calls = 0;
+    const troupe = await troupeWith();
+    const work = plan({ name: 'work', inputSchema: z.object({ from: z.number() }) })
+      .step('count', async ({ input }, { idempotencyKey }) => ({
+        count: (calls += 1) + input.from,
+        key: idempotencyKey,
+      }))
+      .step('total', ({ count }) => count.count * 2, { needs: ['count'] });
+    const run = await troupe.start(work, { from: 41 });
+    expect((await run.result()).data).toMatchObject({ count: { count: 42 }, total: 84 });
+    expect(await targetsOf(run, (type) => type === 'leaf.succeeded')).toEqual([
+      'body/count/attempt',
+      'body/total/attempt',
+    ]);
+    expect((await troupe.replay(run.id)).equal).toBe(true);
+    expect(calls).toBe(1);
+  });
+
+  test('is tried once, as long as a tool, unless its step says otherwise', async () => {
+    const clock = new SimulatedClock();
+    const troupe = await troupeWith({ clock });
+    let calls = 0;
+    const work = plan({ name: 'work' }).step(
+      'a',
+      (_, { signal }) => {
+        calls += 1;
+        return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
+      },
+      { timeout: '2s', retry: { attempts: 2 } },
+    );
+    let over = false;
+    const result = troupe.execute(work, undefined).finally(() => (over = true));
+    result.catch(() => {});
+    await until(() => clock.nextDue === clock.now() + 2_000, 'it is called, for two seconds');
+    await until(() => (clock.increment(500), over), 'it is called again, and given up');
+    expect(calls).toBe(2);
+    await expect(result).rejects.toThrow('Step a: Tool a timed out');
+    await expect(
+      troupe.execute(
+        plan({ name: 'once' }).step('a', () => Promise.reject(new Error('broke'))),
+        undefined,
+      ),
+    ).rejects.toThrow('Step a: broke');
+  });
+});
+
+test('what a step asks for stands in place of what its tool says', async () => {
+  const clock = new SimulatedClock();
+  const troupe = await troupeWith({ clock });
+  const desk = new Desk();
+  const slow = desk.tool('slow');
+  const work = plan({ name: 'work' })
+    .step('a', slow, { ...n(1), timeout: '1s', onFailure: 'continue' })
+    .step('b', slow, n(2));
+  const run = await troupe.start(work, undefined);
+  await desk.begun(2);
+  clock.increment(1_000);
+  await until(() => desk.calls[0]?.signal.aborted === true, 'the first is given up');
+  expect(desk.calls[1]?.signal.aborted).toBe(false);
+  desk.calls[1]?.end('kept');
+  expect((await run.result()).data).toEqual({ b: 'kept' });
+});
+
+describe('a plan as a step', () => {
+  test("runs within: its calls are keyed below it, and its output is the step's", async () => {
+    const troupe = await troupeWith();
+    const double = plan({
+      name: 'double',
+      inputSchema: z.object({ n: z.number().default(7) }),
+      output: ({ twice }) => Number(twice),
+    })
+      .step('once', ({ input }) => input.n)
+      .step('twice', ({ once }) => once * 2, { needs: ['once'] });
+    const work = plan({ name: 'work' })
+      .step('one', double, { input: () => ({ n: 1 }) })
+      .step('default', double, { input: () => ({}) as never })
+      .step('all', double, { needs: ['one'], each: ({ one }) => [{ n: one }, { n: 3 }] });
+    const run = await troupe.start(work, undefined);
+    expect((await run.result()).data).toEqual({ one: 2, default: 14, all: [4, 6] });
+    expect((await targetsOf(run, (type) => type === 'leaf.succeeded')).filter((key) => key.includes('/all/'))).toEqual([
+      'body/all/double/once/attempt',
+      'body/all/double:2/once/attempt',
+      'body/all/double/twice/attempt',
+      'body/all/double:2/twice/attempt',
+    ]);
+  });
+
+  test('refuses an input that is not what it asks for, before anything of it begins', async () => {
+    const troupe = await troupeWith();
+    const inner = plan({ name: 'inner', inputSchema: z.object({ n: z.number() }) }).step('a', () => 1);
+    const work = plan({ name: 'work' }).step('x', inner, { input: () => ({ n: 'one' }) as never });
+    const run = await troupe.start(work, undefined);
+    expect((await run.result()).error?.message).toMatch(
+      /^Step x: The input of inner is not what its schema asks for: n: /,
+    );
+    expect(await targetsOf(run, (type) => type.startsWith('leaf.'))).toEqual([]);
+  });
+
+  test('fails as its step, which says what becomes of that', async () => {
+    const troupe = await troupeWith();
+    const inner = plan({ name: 'inner' }).step('a', () => Promise.reject(new Error('broke')));
+    await expect(troupe.execute(plan({ name: 'work' }).step('x', inner), undefined)).rejects.toThrow(
+      'Step x: Step a: broke',
+    );
+    const forgiven = plan({ name: 'forgiven' })
+      .step('x', inner, { onFailure: 'skip' })
+      .step('y', () => 2);
+    expect(await troupe.execute(forgiven, undefined)).toEqual({ y: 2 });
+  });
+
+  test('the gate asks again: what the plan around it may not call, it may not', async () => {
+    const troupe = await troupeWith();
+    const desk = new Desk();
+    const inner = plan({ name: 'inner' }).step('a', desk.tool('send'), n(1));
+    const work = plan({ name: 'work' }).step('x', inner);
+    const run = await troupe.start({ ...work, spec: { ...work.spec, grants: [] } }, undefined);
+    expect((await run.result()).error).toMatchObject({ code: 'NOT_ALLOWED', data: { tool: 'send' } });
+    expect(desk.calls).toEqual([]);
+  });
+});
+
+describe('a plan that is a document', () => {
+  const text = `
+input: { names: list }
+steps:
+  greeted: { plan: greeting, each: "\${input.names}", input: { name: "\${item}" } }
+  sent:
+    tool: send
+    when: { step: greeted, field: length, above: 0 }
+    input: { n: "\${greeted.length}" }
+  quiet: { tool: send, when: { step: greeted, field: length, equals: 0 }, input: { n: 0 } }
+  last: { tool: send, anyOf: [sent, quiet], input: { n: 9 } }
+output: "\${greeted[0]} \${last}"
+`;
+  const greeting = plan({ name: 'greeting', output: ({ text: made }) => made }).step(
+    'text',
+    ({ input }) => `Hello ${(input as { name: string }).name}`,
+  );
+
+  test('is recovered from what was stored, with the tools and plans of that process', async () => {
+    const [store, desk] = [new FaultyStore(), new Desk()];
+    const tools = [desk.tool('send')];
+    const first = await troupeWith({ backend: store });
+    const parsed = plan.parse(text, { name: 'doc', tools, plans: [greeting], format: 'yaml' });
+    await first.start(parsed, { names: ['Ana'] }, { id: 'x' });
+    await desk.begun(1);
+    await first.close();
+    const lost = await troupeWith({ backend: store, tools, recover: false });
+    const { left } = await lost.recover('x');
+    expect(left).toMatchObject([
+      { run: 'x', error: { message: expect.stringContaining('plan greeting, which is not known here') as string } },
+    ]);
+    await lost.close();
+    const second = await troupeWith({ backend: store, tools, definitions: [greeting] });
+    const run = await second.attach('x');
+    await desk.begun(2);
+    desk.calls[1]?.end(1);
+    await desk.begun(3);
+    expect(desk.calls.map(({ input }) => input)).toEqual([{ n: 1 }, { n: 1 }, { n: 9 }]);
+    desk.calls[2]?.end('Ben');
+    expect((await run.result()).data).toBe('Hello Ana Ben');
+  });
+
+  test('refuses at the door what it does not declare', async () => {
+    const troupe = await troupeWith();
+    const parsed = plan.parse(text, {
+      name: 'doc',
+      tools: [new Desk().tool('send')],
+      plans: [greeting],
+      format: 'yaml',
+    });
+    await expect(troupe.start(parsed, { names: 'Ana' })).rejects.toThrow(ValidationError);
   });
 });

@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { fromPromise, setup } from 'xstate';
 import { z } from 'zod';
 import {
   createTroupe,
   durable,
+  embedded,
   idempotencyKey,
+  plan,
   RateLimitError,
   tool,
   toolActor,
@@ -18,13 +23,17 @@ import { SimulatedClock, until } from '../support/simulatedClock.ts';
 
 const open: Troupe[] = [];
 const troupeWith = async (clock = new SimulatedClock()): Promise<{ troupe: Troupe; clock: SimulatedClock }> => {
-  const troupe = await createTroupe({ clock });
+  const troupe = await createTroupe({ clock, recover: false });
   open.push(troupe);
   return { troupe, clock };
 };
 afterEach(async () => {
   await Promise.all(open.splice(0).map((troupe) => troupe.close()));
 });
+
+/** Something is due soon. */
+const backsOff = (clock: SimulatedClock, within: number): boolean =>
+  clock.nextDue !== undefined && clock.nextDue > clock.now() && clock.nextDue <= clock.now() + within;
 
 type Execute = (input: { to: string }, context: ToolContext) => unknown;
 const mailer = (
@@ -114,7 +123,8 @@ describe('attempts', () => {
     await until(() => clock.pendingTurns === 0, 'what they said is recorded');
     clock.increment(6_999);
     expect(seen.length).toBe(2);
-    clock.increment(1);
+    // A tenth more, at most.
+    clock.increment(701);
     const keys = [await one.result(), await other.result()].map(({ data }) => data);
     expect(seen.map(({ attempt }) => attempt)).toEqual([1, 1, 2, 2]);
     for (const [index, { id }] of [one, other].entries())
@@ -123,6 +133,65 @@ describe('attempts', () => {
       );
     expect(new Set(keys).size).toBe(2);
     for (const key of keys) expect(key).toMatch(/^[A-Za-z0-9_-]{32}$/);
+  });
+
+  test.each<[string, object, readonly [earliest: number, latest: number]]>([
+    ['axios', { response: { status: 429, headers: { 'retry-after': '3' } } }, [3_000, 3_300]],
+    ['fetch', { response: new Response(null, { status: 503, headers: { 'retry-after': '3' } }) }, [3_000, 3_300]],
+    ['an SDK', { status: 429, headers: new Headers({ 'retry-after': '3' }) }, [3_000, 3_300]],
+    ['one that does not ask', { statusCode: 429 }, [500, 1_000]],
+  ])('an error of %s is tried again when it asks', async (_, fields, [earliest, latest]) => {
+    const { troupe, clock } = await troupeWith();
+    let executed = 0;
+    const send = mailer(
+      () => {
+        executed += 1;
+        throw Object.assign(new Error('not now'), fields);
+      },
+      { attempts: 2 },
+    );
+    const run = await troupe.start(send, { to: 'a' });
+    await until(() => run.getSnapshot()?.matches('backingOff') === true, 'it backs off');
+    clock.increment(earliest - 1);
+    await until(() => clock.pendingTurns === 0, 'what fell due is recorded');
+    expect([run.getSnapshot()?.value, executed]).toEqual(['backingOff', 1]);
+    clock.increment(latest - earliest + 1);
+    const result = await run.result();
+    expect([result.error, executed]).toMatchObject([
+      { message: 'not now', data: { status: expect.any(Number) as number } },
+      2,
+    ]);
+  });
+
+  test.each([401, 403, 404, 422])('an error with status %i is not tried again, and keeps its data', async (status) => {
+    const { troupe } = await troupeWith();
+    let executed = 0;
+    const send = mailer(() => {
+      executed += 1;
+      throw Object.assign(new Error('no'), { status, code: 'ERR_BAD_REQUEST', data: { field: 'to' } });
+    });
+    const result = await (await troupe.start(send, { to: 'a' })).result();
+    expect([result.error, executed]).toEqual([
+      { name: 'Error', message: 'no', code: 'ERR_BAD_REQUEST', data: { field: 'to', status } },
+      1,
+    ]);
+  });
+
+  test('whoever recovers a call waits as long as its first owner would have', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'troupe-jitter-'));
+    const send = mailer(() => Promise.reject(new Error('no')));
+    const clock = new SimulatedClock();
+    const options = { clock, backend: embedded({ dir }), definitions: [send] };
+    const first = await createTroupe(options);
+    const runs = await Promise.all([1, 2, 3, 4].map(() => first.start(send, { to: 'a' })));
+    await until(() => runs.every((run) => run.getSnapshot()?.matches('backingOff') === true), 'all back off');
+    const dues = [clock.nextDue];
+    await first.close();
+    const second = await createTroupe(options);
+    dues.push(clock.nextDue);
+    await second.close();
+    rmSync(dir, { recursive: true });
+    expect([dues[1], (dues[0] ?? 0) - clock.now() < 500]).toEqual([dues[0], true]);
   });
 
   test('a plain source has a key, too: one for each call', async () => {
@@ -185,6 +254,57 @@ describe('inside a machine of a user', () => {
     expect(result.data).toMatchObject({ status: 'failed', error: { code: 'TOOL_TIMEOUT' } });
   });
 
+  test('a step may ask for another timeout and other tries than its tool', async () => {
+    const { troupe, clock } = await troupeWith();
+    let begun = 0;
+    const send = mailer(() => ((begun += 1), new Promise(() => {})));
+    const hasty = toolActor(send, { timeoutMs: 300, retry: { attempts: 1 } });
+    const once = setup({ actors: { hasty } }).createMachine({
+      initial: 'sending',
+      states: {
+        sending: { invoke: { src: 'hasty', input: { to: 'ana' }, onDone: 'sent' } },
+        sent: { type: 'final', output: ({ event }: { event: { output?: unknown } }) => event.output },
+      },
+      output: ({ event }) => event.output,
+    });
+    const run = await troupe.start(durable(once, { name: 'hasty', version: '1' }), undefined);
+    await until(() => begun === 1 && backsOff(clock, 300), 'it is under way');
+    clock.increment(300);
+    expect((await run.result()).data).toMatchObject({ error: { data: { timeoutMs: 300 } } });
+    expect(begun).toBe(1);
+  });
+
+  test('R45: a call that fails cancels no other', async () => {
+    const { troupe } = await troupeWith();
+    const ends: (() => void)[] = [];
+    const signals: AbortSignal[] = [];
+    const slow = toolActor(
+      mailer((_, { signal }) => (signals.push(signal), new Promise((end) => ends.push(() => end('sent'))))),
+    );
+    const wrong = toolActor(
+      mailer(() => {
+        throw Object.assign(new Error('refused'), { code: 'AUTH' });
+      }),
+    );
+    const region = (src: 'slow' | 'wrong') =>
+      ({
+        initial: 'calling',
+        states: { calling: { invoke: { src, input: { to: 'ana' }, onDone: 'ended' } }, ended: { type: 'final' } },
+      }) as const;
+    const both = setup({ actors: { slow, wrong } }).createMachine({
+      type: 'parallel',
+      states: { slow: region('slow'), wrong: region('wrong') },
+    });
+    const run = await troupe.start(durable(both, { name: 'both', version: '1' }), undefined);
+    await until(() => run.getSnapshot()?.matches({ wrong: 'ended' }) === true && ends.length === 1, 'one has failed');
+    expect([run.getSnapshot()?.value, signals.map(({ aborted }) => aborted)]).toEqual([
+      { slow: 'calling', wrong: 'ended' },
+      [false],
+    ]);
+    ends[0]?.();
+    expect((await run.result()).success).toBe(true);
+  });
+
   test('two calls of one machine have different keys', async () => {
     const { troupe } = await troupeWith();
     const keys: string[] = [];
@@ -202,6 +322,32 @@ describe('inside a machine of a user', () => {
   });
 });
 
+describe('a tool with a concurrency of its own', () => {
+  test('has no more calls under way in this process, over all runs, and each gets its turn', async () => {
+    const { troupe } = await troupeWith();
+    const ends: (() => void)[] = [];
+    const order: string[] = [];
+    const send = tool({
+      name: 'send',
+      description: 'Send one mail',
+      effect: 'read',
+      concurrency: 2,
+      inputSchema: z.object({}),
+      execute: (_, { run }) => (order.push(run), new Promise<string>((end) => ends.push(() => end('sent')))),
+    });
+    const ids = ['r0', 'r1', 'r2', 'r3'];
+    const runs = [];
+    for (const id of ids) runs.push(await troupe.start(send, {}, { id }));
+    for (let ended = 0; ended < 4; ended += 1) {
+      await until(() => ends.length === 1 || ended < 3, 'the room is used');
+      await until(() => order.length === Math.min(4, ended + 2), `after ${ended} ends the next has begun`);
+      ends.shift()?.();
+    }
+    const results = await Promise.all(runs.map((run) => run.result()));
+    expect([order, results.every(({ success }) => success)]).toEqual([ids, true]);
+  });
+});
+
 test('an irreversible call that times out asks, and is what somebody says it is', async () => {
   const { troupe, clock } = await troupeWith();
   let executed = 0;
@@ -216,4 +362,29 @@ test('an irreversible call that times out asks, and is what somebody says it is'
   await run.resolve(calls[0].call, { output: { id: 'by hand' } });
   expect(await run.result()).toMatchObject({ success: true, data: { id: 'by hand' } });
   expect(executed).toBe(1);
+});
+
+test('R56: a plan whose tool is gone is left where it is, with the closest names', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'troupe-gone-'));
+  const begun = mailer(() => new Promise(() => {}));
+  const first = await createTroupe({ backend: embedded({ dir }), tools: [begun] });
+  await first.start(plan.parse('a. Send: "ana"', { tools: [begun] }), {}, { id: 'monday' });
+  await first.close();
+  const second = await createTroupe({
+    backend: embedded({ dir }),
+    tools: [
+      { ...begun, name: 'sends' },
+      { ...begun, name: 'weather' },
+    ],
+    recover: false,
+  });
+  const { left } = await second.recover();
+  await second.close();
+  rmSync(dir, { recursive: true });
+  expect(left).toEqual([
+    {
+      run: 'monday',
+      error: expect.objectContaining({ code: 'TOOL_NOT_FOUND', context: { tool: 'send', closest: ['sends'] } }),
+    },
+  ]);
 });

@@ -35,6 +35,8 @@ interface Sample {
   code: string;
   /** The text block that follows it. */
   output: string | undefined;
+  /** The block before it, if that is a plan: `plan.yaml`. */
+  plan: string | undefined;
   dir: string;
 }
 
@@ -56,7 +58,16 @@ function samplesOf(file: string): Sample[] {
     const next = blocks[index + 1];
     const follows = next?.language === 'text' && next.line === lastLine(block) + 2;
     const place = `${file}:${block.line}`;
-    return [{ place, code: block.text, output: follows ? next.text : undefined, dir: place.replaceAll(/\W/g, '-') }];
+    const before = blocks[index - 1];
+    return [
+      {
+        place,
+        code: block.text,
+        output: follows ? next.text : undefined,
+        plan: before?.language === 'yaml' ? before.text : undefined,
+        dir: place.replaceAll(/\W/g, '-'),
+      },
+    ];
   });
 }
 
@@ -75,9 +86,10 @@ beforeAll(() => {
     join(folder, 'tsconfig.json'),
     JSON.stringify({ extends: join(root, 'tsconfig.json'), include: ['*/sample.ts'] }),
   );
-  for (const { dir, code } of samples) {
+  for (const { dir, code, plan } of samples) {
     mkdirSync(join(folder, dir));
     writeFileSync(join(folder, dir, 'sample.ts'), code);
+    if (plan !== undefined) writeFileSync(join(folder, dir, 'plan.yaml'), plan);
   }
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -161,7 +173,7 @@ describe('commands', { timeout: 60_000 }, () => {
     }
   });
 
-  const shapes = ['run', 'ps', 'show', 'kill', 'recover', 'resolve', 'replay'];
+  const shapes = ['run', 'ps', 'show', 'kill', 'recover', 'resolve', 'replay', 'logs', 'draw', 'doctor'];
   test.concurrent.each(shapes)('troupe %s is shown, and there', async (command) => {
     expect(read('README.md')).toMatch(new RegExp(`(troupe -- |\`)${command}\\b`));
     const { stdout } = await run(process.execPath, [RUN[0] ?? '', 'src/cli/main.ts', command, '--help'], { cwd: root });

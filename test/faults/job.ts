@@ -10,6 +10,7 @@ import { embedded, type Entry } from 'troupe';
 import { afterAll } from 'vitest';
 import type { Mail } from '../../examples/01-mail/smtp.ts';
 import { unseal } from '../../src/chain.ts';
+import { systemClock } from '../../src/clock.ts';
 import { ownerId, runId } from '../../src/protocol/ids.ts';
 import { Command } from '../src/cli/folder.ts';
 
@@ -140,7 +141,7 @@ export class Job {
     if (!existsSync(join(this.#store, 'troupe.db'))) return [];
     const dir = join(this.#folder, `copy-${(this.#copies += 1)}`);
     cpSync(this.#store, dir, { recursive: true });
-    const backend = await embedded({ dir }).open({ owner: ownerId('reader'), immediate: (work) => setImmediate(work) });
+    const backend = await embedded({ dir }).open({ owner: ownerId('reader'), clock: systemClock() });
     try {
       const entries: Entry[] = [];
       for await (const { entry } of unseal(RUN, backend.journal.read(RUN))) entries.push(entry);

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { fromPromise, initialTransition, transition, type SnapshotFrom } from 'xstate';
 import { eachMachine } from '../../machines/each.ts';
 import type { Exit } from '../../src/protocol/exit.ts';
+import type { OnFailure } from '../../src/protocol/spec.ts';
 
 type Machine = ReturnType<typeof eachMachine>;
 
@@ -14,9 +15,12 @@ class Fan {
   readonly #open = new Set<number>();
   state: SnapshotFrom<Machine>;
 
-  constructor(items: readonly unknown[], concurrency = 4) {
+  /** What it told the machine around it. */
+  readonly said: unknown[] = [];
+
+  constructor(items: readonly unknown[], concurrency = 4, onFailure: OnFailure = 'fail') {
     const call = fromPromise(() => Promise.resolve());
-    this.machine = eachMachine({ id: 'send', tool: 'mail.send', concurrency }).provide({
+    this.machine = eachMachine({ id: 'send', call: 'mail.send', concurrency, onFailure }).provide({
       actors: { 'mail.send': call },
     });
     const [state, actions] = initialTransition(this.machine, items);
@@ -35,6 +39,9 @@ class Fan {
   }
   throw(index: number, error: unknown): this {
     return this.#step({ type: `xstate.error.actor.call-${index}`, actorId: `call-${index}`, error }, index);
+  }
+  doubt(index: number): this {
+    return this.#step({ type: 'troupe.inDoubt', actorId: `call-${index}` });
   }
   kill(): this {
     return this.#step({ type: 'troupe.kill' });
@@ -57,6 +64,7 @@ class Fan {
 
   #note(actions: readonly { type: string; params: unknown }[]): void {
     for (const { type, params } of actions) {
+      if (type === 'xstate.sendTo') this.said.push((params as { event: unknown }).event);
       if (type !== 'xstate.spawnChild') continue;
       const { id, input } = params as { id: string; input: unknown };
       this.#open.add(Number(id.slice('call-'.length)));
@@ -121,6 +129,42 @@ describe('a failure', () => {
     const fan = new Fan(['a', 'b', 'c'], 2).throw(0, new Error('broke'));
     expect([fan.state.status, fan.open]).toEqual(['active', [1]]);
     expect(fan.succeed(1).exit).toMatchObject({ status: 'failed', error: { message: 'broke' } });
+  });
+});
+
+describe('a failure that is forgiven', () => {
+  test('begins the others, and leaves its item out', () => {
+    const fan = new Fan(['a', 'b', 'c'], 1, 'skip').succeed(0, 'A').fail(1, 'no such mailbox');
+    expect(fan.open).toEqual([2]);
+    expect(fan.succeed(2, 'C').exit).toEqual({ status: 'succeeded', output: ['A', 'C'] });
+  });
+
+  test('or leaves its place empty', () => {
+    const fan = new Fan(['a', 'b', 'c'], 3, 'continue').throw(1, new Error('broke')).succeed(0, 'A').fail(2, 'broke');
+    expect(fan.exit).toEqual({ status: 'succeeded', output: ['A', undefined, undefined] });
+  });
+});
+
+describe('a call in doubt', () => {
+  test('gives its place up, and is waited for', () => {
+    const fan = new Fan(['a', 'b', 'c', 'd'], 2).doubt(0).doubt(1);
+    expect(fan.open).toEqual([0, 1, 2, 3]);
+    fan.succeed(2).succeed(3);
+    expect(fan.state.status).toBe('active');
+    expect(fan.succeed(1, 'B').succeed(0, 'A').exit).toEqual({ status: 'succeeded', output: ['A', 'B', 2, 3] });
+  });
+
+  test('takes none back when it ends, however often it is in doubt', () => {
+    const fan = new Fan(['a', 'b', 'c', 'd'], 1).doubt(0).doubt(0).succeed(0);
+    expect(fan.open).toEqual([1]);
+    expect(fan.succeed(1).open).toEqual([2]);
+  });
+
+  test('is told on, once nothing else is under way', () => {
+    const fan = new Fan(['a', 'b'], 2).doubt(0);
+    expect(fan.said).toEqual([]);
+    expect(fan.succeed(1).said).toEqual([expect.objectContaining({ type: 'troupe.inDoubt' })]);
+    expect(fan.doubt(0).said).toHaveLength(1);
   });
 });
 

@@ -5,22 +5,32 @@ import type { PlanSpec } from '../../src/protocol/spec.ts';
 
 type Node = StateNode<never, never>;
 
-const steps: PlanSpec['steps'] = [
-  { name: 'a', tool: 'look', needs: [], arguments: { form: 'function', input: () => 1 } },
-  { name: 'b', tool: 'mail.send', needs: ['a'], arguments: { form: 'list', each: () => [] } },
-];
+const plan: PlanSpec = {
+  kind: 'plan',
+  name: 'plan',
+  version: '1',
+  input: null,
+  concurrency: 4,
+  grants: [],
+  output: null,
+  steps: [
+    { name: 'a', call: { kind: 'tool', tool: 'look' }, needs: [], input: { value: 1 } },
+    { name: 'b', call: { kind: 'tool', tool: 'mail.send' }, needs: ['a'], each: { value: [] } },
+  ],
+};
 
 /** Every machine that `machines/` exports, made once. */
 const CHARTS: Record<keyof typeof machines, AnyStateMachine> = {
-  eachMachine: machines.eachMachine({ id: 'each', tool: 'look', concurrency: 2 }),
+  eachMachine: machines.eachMachine({ id: 'each', call: 'look', concurrency: 2, onFailure: 'fail' }),
   moduleMachine: machines.moduleMachine,
-  planMachine: machines.planMachine({ kind: 'plan', name: 'plan', version: '1', steps, grants: [], output: null }),
+  planMachine: machines.planMachine(plan),
   runMachine: machines.runMachine,
   toolMachine: machines.toolMachine({
     id: 'mail.send',
     effect: 'irreversible',
     timeoutMs: 1,
-    attempts: 2,
+    retry: { attempts: 3, delayMs: 500, maxDelayMs: 30_000 },
+    seed: () => 'run/call',
     accepts: () => true,
   }),
 };

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { fromPromise, initialTransition, transition, type ExecutableActionsFrom, type SnapshotFrom } from 'xstate';
 import { z } from 'zod';
+import { chanceOf, spread, spreadAfter } from '../../machines/policy/jitter.ts';
 import { toolMachine, type AttemptInput, type ToolEvent } from '../../machines/tool.ts';
 import type { Effect } from '../../src/protocol/entry.ts';
 import type { Failure } from '../../src/protocol/exit.ts';
@@ -11,7 +12,8 @@ const POLICY: ToolPolicy = {
   id: 'mail.send',
   effect: 'read',
   timeoutMs: 1_000,
-  attempts: 3,
+  retry: { attempts: 3, delayMs: 500, maxDelayMs: 30_000 },
+  seed: () => 'run/call',
   accepts: (output) => z.object({ id: z.string() }).safeParse(output).success,
 };
 
@@ -24,6 +26,7 @@ class Call {
   /** Every `after` it set, in order. */
   readonly waits: number[] = [];
   aborted = 0;
+  timeouts = 0;
   state: SnapshotFrom<Machine>;
 
   constructor(policy: Partial<ToolPolicy> = {}, input: unknown = { to: 'ana' }) {
@@ -69,6 +72,7 @@ class Call {
       const { input, delay } = (params ?? {}) as { input: AttemptInput; delay?: number };
       if (type === 'xstate.spawnChild') this.begun.push(input);
       if (type === 'xstate.stopChild') this.aborted += 1;
+      if (type === 'reportTimeout') this.timeouts += 1;
       if (type === 'xstate.raise' && delay !== undefined) this.waits.push(delay);
     }
   }
@@ -80,14 +84,14 @@ const coded = (code: string, extra: Partial<Failure> = {}): Failure => ({
   code,
   ...extra,
 });
-const ADMITTING = { attempting: 'admitting' };
-const EXECUTING = { attempting: 'executing' };
+/** What chance makes of the wait after that attempt. */
+const backoff = (ms: number, attempt: number): number => spread(ms, chanceOf(`run/call/${attempt}`));
 
 describe('attempts', () => {
   test('the deadline begins with the grant, not with the wish', () => {
     const call = new Call();
-    expect([call.at, call.waits]).toEqual([ADMITTING, []]);
-    expect([call.admit().at, call.waits]).toEqual([EXECUTING, [1_000]]);
+    expect([call.at, call.waits]).toEqual(['admitting', []]);
+    expect([call.admit().at, call.waits]).toEqual(['executing', [1_000]]);
   });
 
   test('an outcome may come before the grant is heard', () => {
@@ -99,27 +103,43 @@ describe('attempts', () => {
     const call = new Call().admit().fail(coded('A'));
     expect(call.at).toBe('backingOff');
     call.time().admit().fail(coded('B')).time().admit();
-    expect(call.waits).toEqual([1_000, 500, 1_000, 1_000, 1_000]);
+    expect(call.waits).toEqual([1_000, backoff(500, 1), 1_000, backoff(1_000, 2), 1_000]);
     expect(call.begun.map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
     expect(new Set(call.begun.map(({ input }) => JSON.stringify(input))).size).toBe(1);
     expect(call.fail(coded('C')).exit).toEqual({ status: 'failed', error: coded('C') });
   });
 
-  test('R50: a rate limit waits as long as it asks', () => {
-    const call = new Call().admit().fail(coded('RATE_LIMIT', { data: { retryAfterMs: 4_321 } }));
-    expect([call.at, call.waits.at(-1)]).toEqual(['backingOff', 4_321]);
+  test('R50, R54: a rate limit waits as long as it asks, and backs off where it does not ask', () => {
+    const asked = new Call().admit().fail(coded('RATE_LIMIT', { data: { retryAfterMs: 4_000 } }));
+    expect([asked.at, asked.waits.at(-1)]).toEqual(['backingOff', spreadAfter(4_000, chanceOf('run/call/1'))]);
+    const silent = new Call().admit().fail(coded('RATE_LIMIT'));
+    expect([silent.at, silent.waits.at(-1)]).toEqual(['backingOff', backoff(1_000, 1)]);
+  });
+
+  test('one that asks for more than an hour fails, and says how long', () => {
+    const call = new Call().admit().fail(coded('RATE_LIMIT', { data: { retryAfterMs: 7_200_000 } }));
+    expect(call.exit).toMatchObject({
+      status: 'failed',
+      error: { code: 'RATE_LIMIT', message: expect.stringContaining('120 minutes') },
+    });
+  });
+
+  test('chance is drawn from the call and the attempt: the same each time, and different for others', () => {
+    const wait = (seed: string): number | undefined => new Call({ seed: () => seed }).admit().fail(coded('A')).waits[1];
+    expect(wait('r/a')).toBe(wait('r/a'));
+    expect(new Set(['r/a', 'r/b', 's/a', 's/b'].map(wait)).size).toBe(4);
   });
 
   test('R49, R58: neither a bad input nor a refused login is tried again', () => {
-    for (const code of ['VALIDATION', 'AUTH', 'NOT_ALLOWED'])
+    for (const code of ['VALIDATION', 'AUTH', 'NOT_ALLOWED', 'TOOL_NOT_FOUND'])
       expect(new Call().admit().fail(coded(code)).exit).toEqual({ status: 'failed', error: coded(code) });
   });
 
   test('R48, R53: after a timeout the attempt is aborted and the next has twice the time', () => {
     const call = new Call().admit().time();
-    expect([call.at, call.aborted, call.begun.length]).toEqual([ADMITTING, 1, 2]);
+    expect([call.at, call.aborted, call.begun.length]).toEqual(['admitting', 1, 2]);
     call.admit().time().admit().time();
-    expect(call.waits).toEqual([1_000, 2_000, 4_000]);
+    expect([call.waits, call.timeouts]).toEqual([[1_000, 2_000, 4_000], 3]);
     expect(call.exit).toMatchObject({
       status: 'failed',
       error: { name: 'ToolTimeoutError', message: 'Tool mail.send timed out after 4s', data: { timeoutMs: 4_000 } },
@@ -131,11 +151,11 @@ describe('attempts', () => {
     const effect = fc.constantFrom<Effect>('read', 'idempotent', 'irreversible');
     fc.assert(
       fc.property(fc.array(code, { minLength: 9 }), fc.integer({ min: 1, max: 8 }), effect, (codes, attempts, does) => {
-        const call = new Call({ attempts, effect: does });
+        const call = new Call({ retry: { ...POLICY.retry, attempts }, effect: does });
         for (const what of codes) {
           if (call.at === 'backingOff') call.time();
-          if (call.state.matches('attempting')) call.admit();
-          if (!call.state.matches('attempting')) break;
+          if (call.at === 'admitting') call.admit();
+          if (call.at !== 'executing') break;
           if (what === 'time') call.time();
           else call.fail(coded(what));
         }
@@ -179,8 +199,8 @@ describe('doubt', () => {
       error: coded('LOST'),
     });
     const again = doubtful().send({ type: 'troupe.resolve', retry: true });
-    expect([again.at, again.begun.map(({ attempt }) => attempt)]).toEqual([ADMITTING, [1, 2]]);
-    expect(again.admit().at).toEqual(EXECUTING);
+    expect([again.at, again.begun.map(({ attempt }) => attempt)]).toEqual(['admitting', [1, 2]]);
+    expect(again.admit().at).toEqual('executing');
   });
 
   test('it waits for nothing else', () => {
@@ -190,8 +210,8 @@ describe('doubt', () => {
 
   test('nothing but a call in doubt can be resolved', () => {
     const resolve = { type: 'troupe.resolve', output: { id: 'x' } } as const;
-    expect(new Call().send(resolve).at).toEqual(ADMITTING);
-    expect(new Call().admit().send(resolve).at).toEqual(EXECUTING);
+    expect(new Call().send(resolve).at).toEqual('admitting');
+    expect(new Call().admit().send(resolve).at).toEqual('executing');
     expect(new Call().admit().fail(coded('A')).send(resolve).at).toBe('backingOff');
   });
 
@@ -206,14 +226,14 @@ describe('an owner that is gone', () => {
     'a %s attempt begins again: the same one, with a new deadline',
     (effect) => {
       const call = new Call({ effect }).admit().send({ type: 'troupe.interrupted', effect: 'read' });
-      expect([call.at, call.begun.length, call.aborted]).toEqual([ADMITTING, 1, 0]);
-      expect([call.admit().at, call.waits]).toEqual([EXECUTING, [1_000, 1_000]]);
+      expect([call.at, call.begun.length, call.aborted]).toEqual(['admitting', 1, 0]);
+      expect([call.admit().at, call.waits]).toEqual(['executing', [1_000, 1_000]]);
     },
   );
 
   test('what had not begun is not interrupted', () => {
     expect(new Call({ effect: 'irreversible' }).send({ type: 'troupe.interrupted', effect: 'read' }).at).toEqual(
-      ADMITTING,
+      'admitting',
     );
   });
 });

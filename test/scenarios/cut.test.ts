@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { describe, test } from 'vitest';
 import { unseal } from '../../src/chain.ts';
 import { asFailure, toData } from '../../src/codec.ts';
-import type { Entry, EntryOf } from '../../src/protocol/entry.ts';
+import { beginOf, type Entry, type EntryOf } from '../../src/protocol/entry.ts';
 import type { CutJournal } from '../support/journal.ts';
 import { references } from '../support/machines/index.ts';
 import { plainXState, Process, RUN, type Moment } from '../support/stage.ts';
@@ -47,7 +47,7 @@ function mustEqual(folded: Process, was: Moment): void {
 function mustBeClosed({ journal }: Process): void {
   const keys = (of: (entry: Entry) => boolean): Set<string> =>
     new Set(journal.entries.filter(of).map(({ target }) => target));
-  const begun = keys(({ type }) => type === 'leaf.started');
+  const begun = keys((entry) => beginOf(entry) !== undefined);
   const over = keys(isOutcome);
   assert.deepStrictEqual(
     Array.from(begun).filter((key) => !over.has(key)),
@@ -78,10 +78,11 @@ async function mustBeSound(process: Process, end: Reference['end']): Promise<voi
       'an epoch without a new owner',
     );
     before = entry;
-    if (entry.type === 'leaf.started') {
+    const begun = beginOf(entry);
+    if (begun !== undefined) {
       assert(!outcomes.has(entry.target), `${entry.target} began after its outcome`);
-      assert.equal(entry.event.attempt, (attempts.get(entry.target) ?? 0) + 1, `attempts of ${entry.target}`);
-      attempts.set(entry.target, entry.event.attempt);
+      assert.equal(begun.attempt, (attempts.get(entry.target) ?? 0) + 1, `attempts of ${entry.target}`);
+      attempts.set(entry.target, begun.attempt);
     }
     if (isOutcome(entry)) {
       assert(!outcomes.has(entry.target), `${entry.target} has two outcomes`);
@@ -90,6 +91,8 @@ async function mustBeSound(process: Process, end: Reference['end']): Promise<voi
     const due = entry.type === 'timer.fired' ? process.deadlines.dues.get(entry.target) : undefined;
     if (due !== undefined) assert(entry.at >= due, `${entry.target} fired early`);
   }
+  if (process.reference.continueAs !== undefined)
+    assert(entries.filter(({ type }) => type === 'run.continued').length > 1, 'it has not begun anew');
   const fired = entries.filter(({ type }) => type === 'timer.fired').map(({ target }) => target);
   assert.equal(new Set(fired).size, fired.length, 'a timer fired twice');
   mustEndAs(entries.at(-1) as Entry, end);

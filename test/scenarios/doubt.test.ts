@@ -95,8 +95,13 @@ describe('resolve', () => {
   async function doubtful() {
     const clock = new SimulatedClock();
     const troupe = await opened({ clock });
-    const run = await troupe.start(tool({ ...bare, timeout: '1s', execute: () => new Promise<never>(() => {}) }), {});
-    await until(() => clock.nextDue !== undefined, 'the call has begun');
+    let begun = false;
+    const execute = (): Promise<never> => {
+      begun = true;
+      return new Promise(() => {});
+    };
+    const run = await troupe.start(tool({ ...bare, timeout: '1s', execute }), {});
+    await until(() => begun, 'the call has begun');
     clock.increment(1_000);
     await run.settled();
     expect(await run.inDoubt()).toMatchObject([{ call: 'body' }]);

@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
-import { createTroupe, StorageFullError, type Troupe, type TroupeOptions } from '../../src/index.ts';
+import { setup } from 'xstate';
+import { createTroupe, durable, StorageFullError, type Troupe, type TroupeOptions } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
@@ -97,4 +98,81 @@ describe('a kill', () => {
     expect((await troupe.attach('x')).status).toBe('killed');
     expect(working.running).toBe(0);
   });
+});
+
+describe('a process that ends', () => {
+  test('leaves its runs to another one that lives, within 5 s, though nobody asks', async () => {
+    const [store, working] = [new FaultyStore(), new Working()];
+    const definition = working.definition();
+    const clock = new SimulatedClock();
+    const first = await opened({ backend: store });
+    const second = await opened({ backend: store, clock, definitions: [definition] });
+    await first.start(definition, undefined, { id: 'x' });
+    await until(() => working.begun === 1, 'the call has begun');
+    clock.increment(5_000);
+    await turn();
+    expect(second.counts.live).toBe(0);
+    await first.close();
+    clock.increment(5_000);
+    await until(() => second.counts.live === 1, 'the run lives in the other one');
+    await until(() => working.begun === 2, 'the call has begun again');
+  });
+
+  test('leaves its runs to another one though the store fails at the first look', async () => {
+    const [store, working] = [new FaultyStore(), new Working()];
+    const definition = working.definition();
+    const clock = new SimulatedClock();
+    const first = await opened({ backend: store });
+    const second = await opened({ backend: store, clock, definitions: [definition] });
+    await first.start(definition, undefined, { id: 'x' });
+    await first.close();
+    store.failOnce('append', new StorageFullError('full', {}));
+    clock.increment(5_000);
+    for (let turns = 0; turns < 20; turns += 1) await turn();
+    expect(second.counts.live).toBe(0);
+    clock.increment(5_000);
+    await until(() => second.counts.live === 1, 'the run lives in the other one');
+  });
+
+  test('is waited for by one that lacks the definition: the run is left, reported once', async () => {
+    const [store, working] = [new FaultyStore(), new Working()];
+    const clock = new SimulatedClock();
+    const reports: string[] = [];
+    const first = await opened({ backend: store });
+    const second = await opened({ backend: store, clock, report: (_, where) => void reports.push(where) });
+    await first.start(working.definition(), undefined, { id: 'x' });
+    await first.close();
+    for (let look = 0; look < 3; look += 1) {
+      clock.increment(5_000);
+      for (let turns = 0; turns < 20; turns += 1) await turn();
+    }
+    expect(reports).toEqual(['run x was left as it is']);
+    expect(second.counts.live).toBe(0);
+    expect(await store.registered()).toEqual(['x']);
+  });
+});
+
+test('a message that comes while a run is taken over is delivered to the run that lives, not to its fold', async () => {
+  const [store, acted] = [new FaultyStore(), [] as number[]];
+  const machine = setup({
+    types: { events: {} as { type: 'ADD'; n: number } },
+    actions: { act: (_, { n }: { n: number }) => void acted.push(n) },
+  }).createMachine({
+    initial: 'open',
+    states: { open: { on: { ADD: { actions: { type: 'act', params: ({ event }) => ({ n: event.n }) } } } } },
+  });
+  const definition = durable(machine, { name: 'acting', version: '1' });
+  const first = await opened({ backend: store, definitions: [definition] });
+  await first.start(definition, undefined, { id: 'x' });
+  await first.close();
+  const second = await opened({ backend: store, definitions: [definition], recover: false });
+  const run = await second.attach('x', definition);
+  const held = store.holdOnce('put');
+  const sent = [run.send({ type: 'ADD', n: 1 })];
+  await held.reached;
+  sent.push(run.send({ type: 'ADD', n: 2 }));
+  for (let turns = 0; turns < 5; turns += 1) await turn();
+  held.release();
+  await Promise.all(sent);
+  expect(acted).toEqual([1, 2]);
 });

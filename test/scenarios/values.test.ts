@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { assign, fromPromise, setup } from 'xstate';
 import { z } from 'zod';
 import { createTroupe, durable, tool, type Entry, type Troupe } from '../../src/index.ts';
+import { beginOf } from '../../src/protocol/entry.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
 
@@ -21,7 +22,10 @@ afterEach(async () => {
 
 /** What the journal of an ended run has as the input of its first call. */
 async function recordedInput(run: { entries(): AsyncIterable<Entry> }): Promise<unknown> {
-  for await (const entry of run.entries()) if (entry.type === 'leaf.started') return entry.event.input;
+  for await (const entry of run.entries()) {
+    const begun = beginOf(entry);
+    if (begun !== undefined) return begun.input;
+  }
   return undefined;
 }
 

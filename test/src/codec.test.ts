@@ -205,6 +205,95 @@ describe('C2: what cannot be kept is refused, by path', () => {
   });
 });
 
+describe('limits', () => {
+  const MAX = 64 * 2 ** 20;
+  const tooLarge = (value: unknown, path: string): void => {
+    const refused = (): unknown => toData(value);
+    expect(refused).toThrow(ValidationError);
+    expect(refused).toThrow(/^.{1,300}$/);
+    expect(refused).toThrow(
+      expect.objectContaining({ context: { path, what: 'part of a value of more than 64 MiB' } }),
+    );
+  };
+
+  test.each([MAX - 1, MAX])('%i bytes are kept', (length) => {
+    expect(toData(new Uint8Array(length))).toHaveLength(length);
+    expect(toData('a'.repeat(length))).toHaveLength(length);
+  });
+
+  test.each([MAX + 1, 100 * MAX])('%i bytes are refused, by name', (length) => {
+    tooLarge({ list: [1, new Uint8Array(length)] }, 'value.list[1]');
+    if (length <= 4 * MAX) tooLarge({ text: 'a'.repeat(length) }, 'value.text');
+  });
+
+  test('bytes are those of UTF-8', () => {
+    const third = Math.floor(MAX / 3);
+    expect(toData('日'.repeat(third))).toHaveLength(third);
+    tooLarge({ text: '日'.repeat(third + 1) }, 'value.text');
+    tooLarge(['a'.repeat(third), 'b'.repeat(third), '日'.repeat(third / 2)], 'value[2]');
+  });
+
+  test('a list takes room whatever it holds, and is not walked to find out', () => {
+    const holes: unknown[] = [];
+    holes.length = 2 ** 32 - 1;
+    tooLarge({ holes }, 'value.holes');
+  });
+
+  test('a long key does not make a long message', () => {
+    tooLarge({ ['k'.repeat(MAX + 1)]: 1 }, `value.${'k'.repeat(80)}`);
+  });
+
+  test.each([257, 25_600])('%i levels are refused', (levels) => {
+    const deep = Array.from({ length: levels }).reduce<unknown>((inner) => ({ a: inner }), 1);
+    expect(() => toData(deep)).toThrow(/ is nested deeper than 256 levels/);
+  });
+
+  test('100,000 keys and as many items are kept', () => {
+    same(Object.fromEntries(Array.from({ length: 100_000 }, (_, i) => [`key ${i}`, i])));
+    same(Array.from({ length: 100_000 }, (_, i) => ({ i })));
+  });
+
+  test('what hangs on an error and is too large is left out; an error too large is described', () => {
+    const error = Object.assign(new Error('broke', { cause: 'kept' }), { data: new Uint8Array(MAX + 1), code: 'X' });
+    expect(thrown(error)).toStrictEqual({ name: 'Error', message: 'broke', code: 'X', cause: 'kept' });
+    const { message } = asFailure(new Error('😀'.repeat(MAX)));
+    expect(message).toHaveLength(10_000);
+    same(message);
+  });
+});
+
+describe('text that not every reader gives back', () => {
+  const mark = '\ufeff';
+
+  test('a byte order mark in front of a long text is taken away at once, not by the replay', () => {
+    for (const text of ['a'.repeat(64), 'ä'.repeat(64), '日'.repeat(21)]) {
+      expect(toData([`${mark}${text}`, `${mark}${mark}${text}`, { [mark + text]: 1 }])).toStrictEqual([
+        text,
+        text,
+        { [text]: 1 },
+      ]);
+      same(`${text}${mark}`);
+    }
+    for (const text of ['', 'a'.repeat(20), '日'.repeat(20)]) {
+      expect(toData(mark + text)).toBe(mark + text);
+      same(mark + text);
+    }
+  });
+
+  test.each([
+    ['two half surrogates', { a: { '\ud800': 1, '\ud801': 2 } }],
+    ['one, and what it becomes', { a: { '\ufffd': 1, '\ud801': 2 } }],
+    ['the other way round', { a: { '\ud801': 2, '\ufffd': 1 } }],
+    ['a mark', { a: { [mark + 'k'.repeat(64)]: 1, ['k'.repeat(64)]: 2 } }],
+  ])('two keys that become one are refused: %s', (_, value) => {
+    expect(() => toData(value)).toThrow(/^value\.a\..* is a key that another one becomes, too/);
+  });
+
+  test('a prototype does not come in behind a mark', () => {
+    expect(() => toData({ [`${mark.repeat(30)}__proto__`]: { admin: true } })).toThrow(ValidationError);
+  });
+});
+
 describe('what was thrown', () => {
   test('an error keeps name, message, code, data, cause and proof', () => {
     const cause = Object.assign(new RangeError('below'), { code: 7 });

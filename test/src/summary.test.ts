@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Entry, EntryEvents, EntryType } from '../../src/protocol/entry.ts';
-import { summarise, summaryStore, type Summary } from '../../src/summary.ts';
+import { NO_SUMMARY, summarise, summarised, summaryStore, type Summary } from '../../src/summary.ts';
 
 const CREATED: EntryEvents['run.created'] = {
   definition: 'checkout',
@@ -71,6 +71,13 @@ describe('a run that has ended', () => {
       reason: undefined,
       error: undefined,
       output: { paid: true },
+      byType: {
+        ...NO_SUMMARY.byType,
+        'run.created': { count: 1, totalMs: 0 },
+        'run.started': { count: 1, totalMs: 0 },
+        'timer.fired': { count: 1, totalMs: 0 },
+        'run.completed': { count: 1, totalMs: 2_000 },
+      },
     });
   });
 
@@ -118,6 +125,12 @@ describe('counting', () => {
     expect(summary).toMatchObject({ status: 'running', steps: 3, failures: 2, entries: 10 });
   });
 
+  test('a call that ended before its begin was written counts, too', async () => {
+    const event = { output: 1, begun: begun(1)[1] };
+    const summary = await summarise(journal(['run.created', CREATED], ['leaf.succeeded', event]));
+    expect(summary).toMatchObject({ steps: 1, entries: 2 });
+  });
+
   test('every entry counts, whatever it is', async () => {
     const some = fc.constantFrom<Happened>(
       begun(1),
@@ -148,4 +161,37 @@ test('two summaries share nothing, and a stream is summarised like a list', asyn
   const [one, other] = [summaryStore(), summaryStore()];
   one.trigger.entry({ entry: entries[0] as Entry });
   expect([one.getSnapshot().context.entries, other.getSnapshot().context.entries]).toEqual([1, 0]);
+});
+
+describe('totals by type', () => {
+  const entries = journal(
+    ['run.created', CREATED],
+    ['run.started', null],
+    begun(1),
+    ['leaf.failed', { error }],
+    ['message.received', { event: { type: 'GO' } }],
+    begun(1),
+    ['leaf.succeeded', { output: 1 }],
+  );
+
+  test('count what happened and add up how long it took', () => {
+    const store = summaryStore();
+    for (const entry of entries) store.trigger.entry({ entry });
+    const { byType } = store.getSnapshot().context;
+    expect(byType['leaf.started']).toEqual({ count: 2, totalMs: 0 });
+    expect(byType['leaf.failed']).toEqual({ count: 1, totalMs: 1_000 });
+    expect(byType['leaf.succeeded']).toEqual({ count: 1, totalMs: 1_000 });
+    expect(byType['run.killed']).toEqual({ count: 0, totalMs: 0 });
+  });
+
+  test('a summary stays as it is when the run goes on', () => {
+    let summary = NO_SUMMARY;
+    const summaries = entries.map((entry) => (summary = summarised(summary, entry)));
+    expect(summaries.map(({ entries: count }) => count)).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    expect(summaries.map(({ byType }) => byType['leaf.started'].count)).toEqual([0, 0, 1, 1, 1, 2, 2]);
+    expect(NO_SUMMARY).toMatchObject({ entries: 0, byType: { 'run.created': { count: 0 } } });
+    // Only data: it is printed, copied and kept.
+    expect(JSON.parse(JSON.stringify(summary))).toEqual(JSON.parse(JSON.stringify({ ...summary })));
+    expect(Object.keys(summary).sort()).toEqual(Object.keys(NO_SUMMARY).sort());
+  });
 });

@@ -1,11 +1,13 @@
 import { ClosedError, embedded, type Backend, type BackendFactory, type OwnerId } from '../../src/index.ts';
 
-type Operation = 'append' | 'put';
+type Operation = 'append' | 'put' | 'read';
 
 /** One store in memory that outlives the troupes opened on it, and fails or waits where it is told to. */
 export class FaultyStore implements BackendFactory {
   /** Entries that were read from the journal. */
   read = 0;
+  /** Appends that were asked for. */
+  appends = 0;
   readonly #alive = new Set<OwnerId>();
   readonly #faults = new Map<Operation, () => Promise<void>>();
   #inner: Backend | undefined;
@@ -38,36 +40,42 @@ export class FaultyStore implements BackendFactory {
   async open(ports: Parameters<BackendFactory['open']>[0]): Promise<Backend> {
     this.#inner ??= await embedded().open(ports);
     const { owner } = ports;
-    const { journal, registry, name, level } = this.#inner;
+    const { bus, journal, queue, registry, name, level } = this.#inner;
     this.#alive.add(owner);
     return {
       name,
       level,
       owner,
+      bus,
+      queue,
       journal: {
         append: async (...entries) => {
+          this.appends += 1;
           await this.#take('append', owner);
           return journal.append(...entries);
         },
-        read: (run, from) => this.#counted(journal.read(run, from)),
+        read: (run, from) => this.#counted(journal.read(run, from), owner),
         tail: (run) => journal.tail(run),
         list: () => journal.list(),
+        watch: (run, changed) => journal.watch(run, changed),
       },
       registry: {
         get: (key) => registry.get(key),
         put: async (...fact) => {
-          await this.#take('put', owner);
+          if (fact[0].startsWith('open.')) await this.#take('put', owner);
           return registry.put(...fact);
         },
         delete: (key) => registry.delete(key),
         list: (prefix) => registry.list(prefix),
+        watch: (prefix, changed) => registry.watch(prefix, changed),
       },
       alive: (other) => Promise.resolve(this.#alive.has(other)),
       close: async () => void this.#alive.delete(owner),
     };
   }
 
-  async *#counted<T>(entries: AsyncIterable<T>): AsyncIterable<T> {
+  async *#counted<T>(entries: AsyncIterable<T>, owner: OwnerId): AsyncIterable<T> {
+    await this.#take('read', owner);
     for await (const entry of entries) {
       this.read += 1;
       yield entry;

@@ -1,5 +1,5 @@
 import type { Appended, Journal, Stored } from '../../src/backend.ts';
-import { decode } from '../../src/codec.ts';
+import { entryOf } from '../../src/chain.ts';
 import type { Entry } from '../../src/protocol/entry.ts';
 
 /** One run's journal in memory, which knows its groups and can be cut. */
@@ -18,7 +18,7 @@ export class CutJournal implements Journal {
   }
 
   get entries(): Entry[] {
-    return this.stored.map(({ bytes }) => decode(bytes) as Entry);
+    return this.stored.map(({ bytes }) => entryOf(bytes));
   }
 
   async append(_run: string, entries: readonly Stored[], at: { epoch: number; after: number }): Promise<Appended> {
@@ -28,7 +28,7 @@ export class CutJournal implements Journal {
     const last = this.stored.at(-1);
     if (at.after !== (last?.seq ?? 0) || at.epoch < (last?.epoch ?? 0)) return { status: 'refused' };
     this.stored.push(...entries);
-    this.groups.push(entries.map(({ bytes }) => decode(bytes) as Entry));
+    this.groups.push(entries.map(({ bytes }) => entryOf(bytes)));
     return { status: 'appended', level: 'memory' };
   }
 
@@ -41,4 +41,8 @@ export class CutJournal implements Journal {
   }
 
   async *list(): AsyncIterable<never> {}
+
+  watch(): () => void {
+    return () => {};
+  }
 }

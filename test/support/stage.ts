@@ -76,7 +76,7 @@ export class Process {
       if (reference.effects?.[source] === 'irreversible' && intents.length === 0) this.premature.push(source);
     };
     const report = (error: unknown, where: string): void => void this.reports.push([where, error]);
-    this.ports = { journal, clock: this.clock, deadlines: this.deadlines, report };
+    this.ports = { journal, clock: this.clock, deadlines: this.deadlines, report, continueAfter: 4 };
   }
 
   static async start(reference: Reference): Promise<Process> {
@@ -102,7 +102,7 @@ export class Process {
   static async fold(reference: Reference, journal: CutJournal): Promise<Process> {
     const last = journal.entries.at(-1);
     const process = new Process(reference, journal, (last?.at ?? 0) + (reference.late ?? 0));
-    process.run = await foldRun(RUN, () => process.#body(), process.ports);
+    process.run = (await foldRun(RUN, () => ({ body: process.#body() }), process.ports)).run;
     return process;
   }
 
@@ -127,7 +127,7 @@ export class Process {
       clock: this.clock,
       in: (value) => inState(this.run.bodyActor, value),
       context: () => contextOf(this.run.bodyActor),
-      send: (event) => void this.run.send('body', event, null),
+      send: (event) => void this.run.send(event, null),
     };
     await drive(this.reference, stage, {
       quiet: () => this.quiet(),
@@ -172,7 +172,8 @@ export class Process {
     const body = this.reference.create(this.world);
     // A border: the run machine declares `body` by kind only.
     const machine = runMachine.provide({ actors: { body: body as never } }) as unknown as AnyStateMachine;
-    return { machine, exits: false, effects: this.reference.effects ?? {} };
+    const { effects = {}, continueAs } = this.reference;
+    return { machine, exits: false, effects, continueAs };
   }
 }
 

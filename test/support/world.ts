@@ -1,5 +1,6 @@
 import { Subject } from 'rxjs';
 import type { AnyStateMachine } from 'xstate';
+import type { Body } from '../../actors/run.ts';
 import type { Effect, EntryType } from '../../src/protocol/entry.ts';
 import type { SimulatedClock } from './simulatedClock.ts';
 
@@ -120,6 +121,7 @@ export interface Reference {
   create(world: World): AnyStateMachine;
   readonly effects?: Readonly<Record<string, Effect>>;
   readonly input?: unknown;
+  readonly continueAs?: Body['continueAs'];
   readonly rules?: readonly Rule[];
   /** The entry it must end with; `run.failed` gives what is to be found in its error. */
   readonly end: { type: 'run.completed'; output: unknown } | { type: 'run.failed'; error: object };

@@ -1,7 +1,7 @@
-import type { Stored } from '../../backend.ts';
+import { MAX_PAYLOAD, type Stored } from '../../backend.ts';
 import { encode, toData } from '../../codec.ts';
 import { JournalTooLongError, ValidationError } from '../../protocol/errors.ts';
-import { checkId, type RunId } from '../../protocol/ids.ts';
+import { checkId, journalId, type JournalId } from '../../protocol/ids.ts';
 
 /** What both stores refuse at the door, so that neither takes what the other would not. */
 
@@ -11,20 +11,20 @@ export interface At {
   barrier?: boolean;
 }
 
-/** SQLite keeps the number of a run and a seq in one integer: 20 bits for the seq leave 33 for the run that JavaScript counts exactly. */
-export const SEQ_BITS = 20;
+/** SQLite keeps the number of a journal and a seq in one integer: 24 bits for the seq leave 29 for the journal that JavaScript counts exactly. */
+export const SEQ_BITS = 24;
 export const MAX_SEQ = 2 ** SEQ_BITS - 1;
 
 /** @throws ValidationError, JournalTooLongError */
-export function checkAppend(run: RunId, entries: readonly Stored[], at: At): void {
-  checkId(run, 'run id');
+export function checkAppend(journal: JournalId, entries: readonly Stored[], at: At): void {
+  journalId(journal);
   checkCount(at.after, 'after', 0);
   checkCount(at.epoch, 'epoch', 0);
   if (entries.length === 0) throw new ValidationError('An append needs at least one entry.', { path: 'entries' });
   const end = at.after + entries.length;
   if (end > MAX_SEQ)
-    throw new JournalTooLongError(`Run ${run} would have ${end} entries; at most ${MAX_SEQ} can be stored.`, {
-      run,
+    throw new JournalTooLongError(`Run ${journal} would have ${end} entries; at most ${MAX_SEQ} can be stored.`, {
+      run: journal,
       entries: end,
       limit: MAX_SEQ,
     });
@@ -71,6 +71,54 @@ export function checkPrefix(prefix: unknown): asserts prefix is string {
 
 const shown = (value: unknown): string =>
   typeof value === 'string' ? JSON.stringify(value.slice(0, 80)) : `A ${typeof value}`;
+
+const TOKEN = '[A-Za-z0-9_-]{1,128}';
+const SUBJECT = new RegExp(`^${TOKEN}(?:\\.${TOKEN}){0,15}$`);
+const PATTERN = new RegExp(`^(?:(?:${TOKEN}|\\*)\\.){0,15}(?:${TOKEN}|\\*|>)$`);
+
+/** @throws ValidationError */
+export function checkSubject(subject: unknown): void {
+  if (typeof subject !== 'string' || !SUBJECT.test(subject))
+    throw new ValidationError(`${shown(subject)} is not a subject: use 1 to 16 ids joined by '.'.`, {
+      path: 'subject',
+    });
+}
+
+/** @throws ValidationError */
+export function checkPattern(pattern: unknown): void {
+  if (typeof pattern !== 'string' || !PATTERN.test(pattern))
+    throw new ValidationError(
+      `${shown(pattern)} cannot be subscribed to: use 1 to 16 ids joined by '.', '*' for any one, a last '>' for the rest.`,
+      { path: 'pattern' },
+    );
+}
+
+/** A copy, which whoever gave it can no longer change. @throws ValidationError */
+export function checkPayload(payload: unknown): Uint8Array {
+  if (!(payload instanceof Uint8Array))
+    throw new ValidationError('The payload must be a Uint8Array.', { path: 'payload' });
+  if (payload.byteLength <= MAX_PAYLOAD) return new Uint8Array(payload);
+  throw new ValidationError(
+    `The payload is ${payload.byteLength} bytes; at most ${MAX_PAYLOAD} can be carried: what is larger belongs in a journal.`,
+    { path: 'payload', bytes: payload.byteLength, limit: MAX_PAYLOAD },
+  );
+}
+
+/** What a timer can count. */
+const MAX_MS = 2 ** 31 - 1;
+
+/** @throws ValidationError */
+export function checkMs(value: unknown, path: string, least: number): asserts value is number {
+  checkCount(value, path, least);
+  if (value > MAX_MS)
+    throw new ValidationError(`${path} is ${value} ms: it must be at most ${MAX_MS}.`, { path, limit: MAX_MS });
+}
+
+/** @throws ValidationError */
+export function checkItem(queue: unknown, id: unknown): void {
+  checkId(queue, 'queue name');
+  checkId(id, 'item id');
+}
 
 const MAX_VALUE = 64 * 1024;
 

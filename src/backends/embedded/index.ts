@@ -1,7 +1,5 @@
 import type { BackendFactory } from '../../backend.ts';
 import { ValidationError } from '../../protocol/errors.ts';
-import { openMemory } from './memory.ts';
-import { openSqlite } from './sqlite.ts';
 
 export interface EmbeddedOptions {
   /** The directory that keeps everything; made if it is missing. Without it all is in memory and gone with the process. */
@@ -10,12 +8,16 @@ export interface EmbeddedOptions {
   level?: 'process' | 'disk';
 }
 
-/** Journal and registry without a server: SQLite in `dir`, or memory. @throws ValidationError */
+/** Everything without a server: SQLite in `dir`, or memory. @throws ValidationError */
 export function embedded(options: EmbeddedOptions = {}): BackendFactory {
   const { dir, level } = check(options);
   return {
+    ...(dir === undefined ? {} : { dir }),
+    // Loaded when it is opened: whoever imports troupe pays for neither.
     open: async (ports) =>
-      dir === undefined ? openMemory(ports) : openSqlite({ dir, level: level ?? 'process' }, ports),
+      dir === undefined
+        ? (await import('./memory/open.ts')).openMemory(ports)
+        : (await import('./sqlite/open.ts')).openSqlite({ dir, level: level ?? 'process' }, ports),
   };
 }
 

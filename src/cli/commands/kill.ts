@@ -20,6 +20,8 @@ export function kill(ids: readonly string[], options: KillOptions): Promise<Exit
             ? `killed ${run}: ${receipt.reason} (entry ${receipt.seq}, ${receipt.ms}ms)`
             : `${run} had ended before: ${receipt.status}`,
         );
+        if (receipt.inDoubt.length > 0)
+          terminal.say(`  begun, and nobody knows whether they happened: ${receipt.inDoubt.join(', ')}`);
       } catch (error) {
         failures.push({ run, error });
         terminal.error(error);

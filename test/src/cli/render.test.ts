@@ -1,12 +1,26 @@
 import { describe, expect, it } from 'vitest';
+import { createActor } from 'xstate';
+import { eachMachine } from '../../../machines/each.ts';
+import { planMachine } from '../../../machines/plan.ts';
 import { exitOfSummary, gravest } from '../../../src/cli/exit.ts';
 import { toJson } from '../../../src/cli/json.ts';
-import { doubtLines, duration, label, table } from '../../../src/cli/render.ts';
+import {
+  causeLines,
+  doubtLines,
+  duration,
+  eventLine,
+  eventRow,
+  label,
+  table,
+  totalsLine,
+} from '../../../src/cli/render.ts';
 import { harmless, Terminal } from '../../../src/cli/terminal.ts';
 import { Tree } from '../../../src/cli/tree.ts';
+import { plan } from '../../../src/define/plan.ts';
 import type { Entry } from '../../../src/protocol/entry.ts';
 import type { RunId } from '../../../src/protocol/ids.ts';
 import { NO_SUMMARY } from '../../../src/summary.ts';
+import type { TraceEvent } from '../../../src/trace.ts';
 
 const terminal = new Terminal({ color: false });
 
@@ -38,7 +52,8 @@ describe('text', () => {
     ['body/a%2fb%25', 'a/b%'],
   ])('the call %s is called %s', (key, text) => expect(label(key, 'tool')).toBe(text));
 
-  it('steers no terminal', () => expect(harmless('a\x1b[31mb\x1b[0m\x07\nc')).toBe('ab\nc'));
+  it('steers no terminal, nor the order of what is read', () =>
+    expect(harmless('a\x1b[31mb\x1b[0m\x07\nc\u202ed\u2066')).toBe('ab\ncd'));
 
   it('JSON of what JSON has no word for', () =>
     expect(toJson({ n: 2n, b: Buffer.from('hi'), d: new Date(0), u: undefined })).toBe(
@@ -49,6 +64,49 @@ describe('text', () => {
     expect(doubtLines('r', [{ call: "body/it's", input: 1 }], terminal)[3]).toContain(
       `troupe resolve r 'body/it'\\''s' --output`,
     ));
+});
+
+describe('events', () => {
+  const event = (seq: number, cause: TraceEvent['cause'], more: Partial<TraceEvent> = {}): TraceEvent => ({
+    seq,
+    at: 1_795_000_000_123,
+    type: 'timer.fired',
+    target: 'body@soon',
+    data: null,
+    cause,
+    durationMs: 2_500,
+    ...more,
+  });
+
+  it('stand on one line and steer no terminal, whatever is in them', () => {
+    const hostile = 'a\x1b[2J\n\x9b31m\tb';
+    const odd = event(1, hostile, { target: hostile, data: { output: hostile } });
+    for (const text of [eventLine(odd), ...eventRow(odd), ...causeLines([odd])]) expect(text).not.toMatch(/\p{Cc}/u);
+    expect(eventLine(odd)).toContain('  a b  ');
+  });
+
+  it('say what they took', () => {
+    expect(eventLine(event(7, 1))).toBe('    7  2026-11-18T11:06:40.123Z  timer.fired       body@soon  -  (2.5s)');
+    expect(eventLine(event(7, 1, { durationMs: undefined }))).toMatch(/ {2}body@soon {2}-$/);
+  });
+
+  it('are told from the first cause on, which is a message, or nothing known', () => {
+    const lines = causeLines([event(1, null), event(2, 1), event(5, 2)]);
+    expect(lines.map((line) => /^( *└ )?\d/.exec(line)?.[0])).toEqual(['1', '  └ 2', '    └ 5']);
+    expect(causeLines([event(4, 'inbox/17')])[0]).toBe('a message from outside: inbox/17');
+    expect(causeLines([event(4, null)])[0]).toBe('somebody outside, or nobody knows');
+    const deep = causeLines(Array.from({ length: 500 }, (_, index) => event(index + 1, index)));
+    expect(Math.max(...deep.map((line) => line.search(/\S/)))).toBe(32);
+  });
+
+  it('are added up by type', () => {
+    const byType = {
+      ...NO_SUMMARY.byType,
+      'leaf.started': { count: 2, totalMs: 0 },
+      'leaf.failed': { count: 2, totalMs: 1_250 },
+    };
+    expect(totalsLine({ ...NO_SUMMARY, byType })).toBe('leaf.started 2, leaf.failed 2 (1.2s)');
+  });
 });
 
 describe('exit codes', () => {
@@ -85,5 +143,17 @@ describe('the tree', () => {
     tree.entry(entry('leaf.failed', 'body/b/send:2/attempt', { error: 1 }));
     tree.entry(entry('run.failed', 'run', { error: 1 }));
     expect(tree.lines(undefined, terminal)).toEqual(['mail  r', '✓ a  done', '✗ b  2/3  failed', '– c  skipped']);
+  });
+
+  it('tells a step that was skipped from one that had nothing to do', () => {
+    const { spec } = plan({ name: 'mail' })
+      .step('a', () => 1, { when: () => false })
+      .step('b', () => 2, { each: () => [] });
+    const b = eachMachine({ id: 'b', call: 'b', concurrency: 1, onFailure: 'fail' });
+    const machine = createActor(planMachine(spec).provide({ actors: { b } })).start();
+    const tree = new Tree(['a', 'b']);
+    tree.entry(entry('run.created', 'run', { definition: 'mail', spec: null }));
+    tree.entry(entry('run.completed', 'run', { output: {} }));
+    expect(tree.lines(machine.getSnapshot(), terminal)).toEqual(['mail  r', '– a  skipped', '✓ b  done']);
   });
 });

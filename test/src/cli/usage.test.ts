@@ -68,7 +68,7 @@ describe('what is refused', () => {
     folder.write('never.js', 'await new Promise(() => {}); export default {}');
     await refused(['ps', '--config', 'never.js'], 'VALIDATION', 'never.js: it awaits something that never comes');
     folder.write('empty.js', 'export default { backend: { open: () => ({ journal: {}, alive: () => true }) } }');
-    await refused(['ps', '--config', 'empty.js'], 'VALIDATION', 'its open() gives nothing with close, journal.append,');
+    await refused(['ps', '--config', 'empty.js'], 'VALIDATION', 'its open() gives nothing with close, bus.publish,');
     folder.write('none.js', 'export default { backend: { open: () => undefined } }');
     await refused(['ps', '--config', 'none.js'], 'VALIDATION', 'its open() gives nothing with alive, close,');
   });
@@ -97,7 +97,7 @@ describe('help', () => {
     const { code, stdout } = await folder.troupe('--help');
     expect(code).toBe(0);
     expect(stdout).toContain('5 waiting for a person');
-    for (const command of ['run', 'ps', 'show', 'kill', 'recover', 'resolve', 'replay']) {
+    for (const command of ['run', 'ps', 'show', 'logs', 'kill', 'recover', 'resolve', 'replay', 'draw', 'doctor']) {
       expect(stdout).toContain(`  ${command} `);
       const help = await folder.troupe(command, '--help');
       expect(help.stdout).toContain(`Example:\n  troupe ${command}`);

@@ -6,16 +6,12 @@ import { parseSteps } from '../../../src/define/parse.ts';
 import { tool } from '../../../src/define/tool.ts';
 import { toolbox } from '../../../src/define/toolbox.ts';
 import { PlanError } from '../../../src/protocol/errors.ts';
+import type { AnyTool } from '../../../src/protocol/spec.ts';
 
-const make = (name: string, phrases: string[], input: z.ZodType, output?: z.ZodType) =>
-  tool({
-    name,
-    description: name,
-    phrases,
-    inputSchema: input,
-    ...(output && { outputSchema: output }),
-    execute: () => null,
-  });
+const make = (name: string, phrases: string[], inputSchema: z.ZodType, outputSchema?: z.ZodType): AnyTool => {
+  const described = { name, description: name, phrases, inputSchema, execute: () => null };
+  return outputSchema === undefined ? tool(described) : tool({ ...described, outputSchema });
+};
 
 const person = z.object({ name: z.string(), email: z.string() });
 const contacts = module({
@@ -68,21 +64,24 @@ c. Send emails (requires steps a and b)`;
 describe('a plan in words', () => {
   it('is the steps of the example, with one call per contact', () => {
     expect(parse(hello)).toEqual([
-      { name: 'a', tool: 'contacts.list', needs: [], arguments: { form: 'fields', fields: {}, each: null } },
+      { name: 'a', call: { kind: 'tool', tool: 'contacts.list' }, needs: [], input: { fields: {} } },
       {
         name: 'b',
-        tool: 'text.compose',
+        call: { kind: 'tool', tool: 'text.compose' },
         needs: [],
-        arguments: { form: 'fields', fields: { body: { value: 'Hello World!' } }, each: null },
+        input: { fields: { body: { value: 'Hello World!' } } },
       },
       {
         name: 'c',
-        tool: 'mail.send_email',
+        call: { kind: 'tool', tool: 'mail.send_email' },
         needs: ['a', 'b'],
-        arguments: {
-          form: 'fields',
-          fields: { name: { item: 'name' }, email: { item: 'email' }, body: { step: 'b', field: 'body' } },
-          each: 'a',
+        each: { from: 'a', path: [] },
+        input: {
+          fields: {
+            name: { from: 'item', path: ['name'] },
+            email: { from: 'item', path: ['email'] },
+            body: { from: 'b', path: ['body'] },
+          },
         },
       },
     ]);
@@ -105,30 +104,34 @@ describe('a plan in words', () => {
     ['a. contacts.list'],
     ['a.get\tall contacts()'.slice(0, -2)],
   ])('takes %j for the same', (plan) => {
-    expect(parse(plan)).toMatchObject([{ name: 'a', tool: 'contacts.list' }]);
+    expect(parse(plan)).toMatchObject([{ name: 'a', call: { tool: 'contacts.list' } }]);
   });
 
   it('reads a name with underscores as words, steps in any order, and curly or escaped quotes', () => {
     const steps = parse('late. Send email (after a, b)\na. list\nb. compose “say \\“hi\\” \\\\ (requires z)”');
-    expect(steps.map(({ name, tool: id }) => [name, id])).toEqual([
+    expect(steps.map(({ name, call }) => [name, 'tool' in call && call.tool])).toEqual([
       ['late', 'mail.send_email'],
       ['a', 'contacts.list'],
       ['b', 'text.compose'],
     ]);
-    expect(steps[2]?.arguments).toMatchObject({ fields: { body: { value: 'say \\“hi” \\ (requires z)' } } });
+    expect(steps[2]?.input).toMatchObject({ fields: { body: { value: 'say \\“hi” \\ (requires z)' } } });
   });
 
   it('fans out again over what a fanned-out step gave', () => {
     const steps = parse(`${hello}\nd. archive (after c)`);
-    expect(steps[3]?.arguments).toEqual({ form: 'fields', fields: { id: { item: 'id' } }, each: 'c' });
+    expect(steps[3]).toMatchObject({
+      each: { from: 'c', path: [] },
+      input: { fields: { id: { from: 'item', path: ['id'] } } },
+    });
   });
 
   it('takes a need that fills nothing as order only', () => {
-    expect(parse('a. list\nb. compose "x" (after a)')[1]).toMatchObject({ needs: ['a'], arguments: { each: null } });
+    const [, compose] = parse('a. list\nb. compose "x" (after a)');
+    expect([compose?.needs, compose?.each]).toEqual([['a'], undefined]);
   });
 
   it('reads schemas behind a reference', () => {
-    expect(parse('a. shout "x"')[0]?.arguments).toMatchObject({ fields: { body: { value: 'x' } } });
+    expect(parse('a. shout "x"')[0]?.input).toMatchObject({ fields: { body: { value: 'x' } } });
   });
 });
 
@@ -185,8 +188,8 @@ describe('is refused at load', () => {
     ['too long a text', `#${'x'.repeat(1_000_000)}`, '1:1: The plan has 1000001 bytes'],
     [
       'too many steps',
-      Array.from({ length: 201 }, (_, index) => `s${index}. list`).join('\n'),
-      '201:1: A plan has at most 200 steps: split it, or use each.',
+      Array.from({ length: 10_001 }, (_, index) => `s${index}. list`).join('\n'),
+      '10001:1: A plan has at most 10000 steps: split it, or use each.',
     ],
   ])('%s', (_, plan, message) => {
     const error = refusal(plan);
@@ -272,7 +275,7 @@ describe('on any text', () => {
           expect(parse(write(one))).toEqual(parse(write(other)));
           const quoted = JSON.stringify(one.quoted.replaceAll(/\s/g, ' ')).slice(1, -1);
           const [step] = parse(`a. compose "${quoted}"`);
-          expect(step?.arguments).toMatchObject({ fields: { body: { value: one.quoted.replaceAll(/\s/g, ' ') } } });
+          expect(step?.input).toMatchObject({ fields: { body: { value: one.quoted.replaceAll(/\s/g, ' ') } } });
         },
       ),
     );
@@ -288,9 +291,9 @@ describe('on any text', () => {
       `a. compose "${'\\'.repeat(900_000)}`,
     ])
       refusal(plan);
-    const chain = Array.from({ length: 200 }, (_, index) => `s${index}. list (after s${Math.max(0, index - 1)})`);
+    const chain = Array.from({ length: 10_000 }, (_, index) => `s${index}. list (after s${Math.max(0, index - 1)})`);
     chain[0] = 's0. list';
-    expect(parse(chain.join('\n'))).toHaveLength(200);
-    expect(parse(chain.toReversed().join('\n'))).toHaveLength(200);
+    expect(parse(chain.join('\n'))).toHaveLength(10_000);
+    expect(parse(chain.toReversed().join('\n'))).toHaveLength(10_000);
   });
 });

@@ -6,6 +6,7 @@ import { ENTRY_VERSION, isEnd, isEntryType, type EntryType } from '../../../src/
 /** For life: journals hold them. */
 const ENDS: Record<EntryType, boolean> = {
   'run.created': false,
+  'run.continued': false,
   'run.started': false,
   'run.recovered': false,
   'run.killed': true,

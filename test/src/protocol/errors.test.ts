@@ -29,6 +29,8 @@ const CODES: Record<keyof typeof named, [code: errors.ErrorCode, retryable: bool
   DefinitionChangedError: ['DEFINITION_CHANGED', false],
   InDoubtError: ['IN_DOUBT', false],
   RunFailedError: ['RUN_FAILED', false],
+  OverloadedError: ['OVERLOADED', true],
+  UnreachableError: ['UNREACHABLE', true],
   ClosedError: ['CLOSED', false],
 };
 

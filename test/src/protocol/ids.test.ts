@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ValidationError } from '../../../src/protocol/errors.ts';
-import { checkId, isId, ownerId, runId } from '../../../src/protocol/ids.ts';
+import { checkId, DEFAULT_TENANT, isId, ownerId, runId, tenantId } from '../../../src/protocol/ids.ts';
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-'.split('');
 const letter = fc.constantFrom(...LETTERS);
@@ -55,8 +55,9 @@ const HOSTILE = [
 test('1 to 128 letters, digits, _ and - are an id', () => {
   for (const id of ['a', '0', '-', '_', 'order-42', 'A_z-9', 'a'.repeat(128)]) {
     expect(isId(id)).toBe(true);
-    expect([checkId(id, 'id'), runId(id), ownerId(id)]).toEqual([id, id, id]);
+    expect([checkId(id, 'id'), runId(id), ownerId(id), tenantId(id)]).toEqual([id, id, id, id]);
   }
+  expect(DEFAULT_TENANT).toBe('default');
 });
 
 describe('refused', () => {
@@ -64,6 +65,7 @@ describe('refused', () => {
     expect(isId(id)).toBe(false);
     expect(() => runId(id)).toThrow(ValidationError);
     expect(() => ownerId(id)).toThrow(ValidationError);
+    expect(() => tenantId(id)).toThrow(ValidationError);
   });
 
   test.each([undefined, null, 7, true, {}, ['a'], Symbol('a'), 7n, { toString: () => 'a' }, Object('a')])(

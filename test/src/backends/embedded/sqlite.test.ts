@@ -1,85 +1,63 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../../../src/backend.ts';
 import { embedded } from '../../../../src/backends/embedded/index.ts';
 import { unseal } from '../../../../src/chain.ts';
+import { systemClock } from '../../../../src/clock.ts';
 import {
-  CorruptJournalError,
   JournalTooLongError,
   StorageError,
   StorageFullError,
-  TroupeError,
   UnsupportedFormatError,
 } from '../../../../src/protocol/errors.ts';
-import { ownerId, runId, type RunId } from '../../../../src/protocol/ids.ts';
-import { all, backendContract, type Damage } from '../../../contracts/backend.ts';
+import { ownerId, runId } from '../../../../src/protocol/ids.ts';
+import { backendContract } from '../../../contracts/backend.ts';
+import { all, type Damage } from '../../../contracts/harness.ts';
 import { sealed } from '../../../contracts/sealed.ts';
+import { SimulatedClock } from '../../../support/simulatedClock.ts';
+import { alter, append, newDir, open, RUN, SPAN } from './directory.ts';
+import { passing } from './passing.ts';
 
-const root = mkdtempSync(join(tmpdir(), 'troupe-sqlite-'));
-afterAll(() => rmSync(root, { recursive: true, force: true }));
-
-let made = 0;
-const newDir = (): string => join(root, `d${(made += 1)}`);
-const open = (dir: string, level: 'process' | 'disk' = 'process'): Promise<Backend> =>
-  embedded({ dir, level }).open({ owner: ownerId(`owner-${(made += 1)}`), immediate: (run) => void setImmediate(run) });
-
-const RUN = runId('run-1');
-const append = async (backend: Backend, count: number, after = 0, run: RunId = RUN) => {
-  const before = after === 0 ? undefined : (await backend.journal.tail(run))?.hash;
-  return backend.journal.append(run, sealed(run, count, { after, ...(before && { before }) }), { epoch: 1, after });
-};
-
-const id = (seq: string): string => `((SELECT no FROM runs WHERE run = :run) * 1048576 + ${seq})`;
+const id = (seq: string): string => `((SELECT no FROM runs WHERE run = :journal) * ${SPAN} + ${seq})`;
+/** `:other` is the seq it is swapped with. */
 const harm: Record<Damage, string> = {
   altered: `UPDATE entries SET bytes = CAST(substr(bytes, 1, length(bytes) - 1) || x'7f' AS BLOB) WHERE id = ${id(':seq')}`,
   missing: `DELETE FROM entries WHERE id = ${id(':seq')}`,
-  repeated: `UPDATE entries SET (epoch, hash, bytes) =
-    (SELECT epoch, hash, bytes FROM entries WHERE id = ${id(':seq')}) WHERE id = ${id(':seq + 1')}`,
+  repeated: `INSERT OR REPLACE INTO entries (id, epoch, hash, bytes) SELECT id + 1, epoch, hash, bytes FROM entries WHERE id = ${id(':seq')}`,
   swapped: `UPDATE entries SET (epoch, hash, bytes) =
-    (SELECT epoch, hash, bytes FROM entries AS o WHERE o.id = 2 * ${id(':seq')} + 1 - entries.id)
-    WHERE id IN (${id(':seq')}, ${id(':seq + 1')})`,
+    (SELECT epoch, hash, bytes FROM entries AS o WHERE o.id = ${id(':seq')} + ${id(':other')} - entries.id)
+    WHERE id IN (${id(':seq')}, ${id(':other')})`,
+  truncated: `UPDATE entries SET bytes = substr(bytes, 1, length(bytes) / 2) WHERE id = ${id(':seq')}`,
 };
-const alter = (dir: string, sql: string): void => {
+const tamper = (dir: string, journal: string, seq: number, kind: Damage): void => {
   const db = new DatabaseSync(join(dir, 'troupe.db'));
-  db.exec(sql);
+  const next = db.prepare(`SELECT 1 FROM entries WHERE id = ${id(':seq')}`).get({ journal, seq: seq + 1 });
+  const other = kind === 'swapped' ? { other: next === undefined ? seq - 1 : seq + 1 } : {};
+  db.prepare(harm[kind]).run({ journal, seq, ...other });
   db.close();
 };
 
 for (const level of ['process', 'disk'] as const)
   backendContract(`sqlite at level ${level}`, async () => {
     const dir = newDir();
-    const opened = [await open(dir, level)];
+    const clock = new SimulatedClock();
+    const opened: Backend[] = [];
+    const another = async (): Promise<Backend> => {
+      const backend = await open(dir, level, clock);
+      opened.push(backend);
+      return backend;
+    };
     return {
-      backend: opened[0] as Backend,
-      cleanup: async () => {
-        await Promise.all(opened.map((backend) => backend.close()));
-      },
-      tamper: async (run, seq, kind) => {
-        const db = new DatabaseSync(join(dir, 'troupe.db'));
-        db.prepare(harm[kind]).run({ run, seq });
-        db.close();
-      },
-      second: async () => {
-        const backend = await open(dir, level);
-        opened.push(backend);
-        return backend;
-      },
+      open: another,
+      openAnother: another,
+      pass: passing(clock),
+      tamper: async (journal, seq, kind) => tamper(dir, journal, seq, kind),
+      close: async () => void (await Promise.all(opened.map((backend) => backend.close()))),
     };
   });
 
@@ -149,7 +127,7 @@ describe('a process', () => {
   it('cannot take the owner id of one that lives', async () => {
     const dir = newDir();
     const first = await open(dir);
-    const same = embedded({ dir }).open({ owner: first.owner, immediate: (run) => void setImmediate(run) });
+    const same = embedded({ dir }).open({ owner: first.owner, clock: systemClock() });
     await expect(same).rejects.toThrow(StorageError);
     await append(first, 1);
     await first.close();
@@ -157,12 +135,24 @@ describe('a process', () => {
 });
 
 describe('a run', () => {
+  it.each(['process', 'disk'] as const)('goes to the disk with a barrier, at level %s', async (level) => {
+    const backend = await open(newDir(), level);
+    const at = { epoch: 1, after: 0, barrier: true };
+    const reached = { status: 'appended', level: 'disk' };
+    expect(await backend.journal.append(RUN, sealed(RUN, 1), at)).toEqual(reached);
+    const together = [runId('a'), runId('b')].map((run, index) =>
+      backend.journal.append(run, sealed(run, 1), { ...at, barrier: index === 1 }),
+    );
+    expect(await Promise.all(together)).toEqual([reached, reached]);
+    await backend.close();
+  });
+
   it('ends at the last seq that an id has room for', async () => {
     const dir = newDir();
     const backend = await open(dir);
     await append(backend, 1);
-    const last = 2 ** 20 - 1;
-    alter(dir, `UPDATE entries SET id = 1048576 + ${last - 1}`);
+    const last = 2 ** 24 - 1;
+    alter(dir, `UPDATE entries SET id = ${SPAN} + ${last - 1}`);
     const next = runId('next');
     expect((await append(backend, 1, 0, next)).status).toBe('appended');
     await expect(append(backend, 2, last - 1)).rejects.toThrow(JournalTooLongError);
@@ -216,163 +206,6 @@ describe('a directory that is not for us', () => {
   });
 });
 
-describe('J4: a damaged file', () => {
-  const LENGTH = 12;
-  const runs = Array.from({ length: 8 }, (_, index) => runId(`run-${index}`));
-  const store = async (): Promise<Buffer> => {
-    const dir = newDir();
-    const backend = await open(dir);
-    for (const run of runs) {
-      await append(backend, LENGTH, 0, run);
-      await backend.registry.put(run, run);
-    }
-    await backend.close();
-    return readFileSync(join(dir, 'troupe.db'));
-  };
-
-  /** Reads everything: what is not as it was written must have been reported with a typed error. */
-  const inspect = async (dir: string): Promise<'reported' | 'harmless'> => {
-    let reported = false;
-    const tried = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
-      try {
-        return await work();
-      } catch (error) {
-        if (!(error instanceof TroupeError)) throw error;
-        reported = true;
-        return undefined;
-      }
-    };
-    const backend = await tried(() => open(dir));
-    if (backend === undefined) return 'reported';
-    const listed = await tried(() => all(backend.journal.list()));
-    if (listed !== undefined) expect(listed.toSorted()).toEqual(runs);
-    for (const run of runs) {
-      const entries = await tried(() => all(unseal(run, backend.journal.read(run))));
-      if (entries !== undefined) expect(entries).toHaveLength(LENGTH);
-      const fact = await tried(() => backend.registry.get(run));
-      if (fact !== undefined) expect(fact.value).toBe(run);
-      await tried(() => append(backend, 1, LENGTH, run));
-    }
-    await tried(() => backend.close());
-    return reported ? 'reported' : 'harmless';
-  };
-
-  const inspectBytes = async (bytes: Buffer): Promise<'reported' | 'harmless'> => {
-    const dir = newDir();
-    mkdirSync(dir);
-    writeFileSync(join(dir, 'troupe.db'), bytes);
-    const found = await inspect(dir);
-    rmSync(dir, { recursive: true });
-    return found;
-  };
-
-  it('cut anywhere is reported', async () => {
-    const whole = await store();
-    for (let size = 0; size < whole.length; size += size < whole.length - 4096 ? 1021 : 97)
-      expect(await inspectBytes(whole.subarray(0, size)), `cut to ${size}`).toBe('reported');
-  }, 60_000);
-
-  it('with a flipped bit is reported or as it was', async () => {
-    const whole = await store();
-    const seen = { reported: 0, harmless: 0 };
-    let random = 1;
-    for (let index = 0; index < 400; index += 1) {
-      // xorshift: the same bits every time
-      random ^= random << 13;
-      random ^= random >>> 17;
-      random ^= random << 5;
-      const bit = (random >>> 0) % (whole.length * 8);
-      const bytes = Buffer.from(whole);
-      bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-      seen[await inspectBytes(bytes)] += 1;
-    }
-    expect(seen.reported).toBeGreaterThan(100);
-  }, 60_000);
-
-  const reading = (backend: Backend, run: RunId) => all(unseal(run, backend.journal.read(run)));
-  it.each([
-    ['a run renamed', `UPDATE runs SET run = 'renamed' WHERE no = 1`, [runId('renamed')], [runs[1]]],
-    [
-      'two runs swapped',
-      `UPDATE runs SET run = 'x' WHERE no = 1; UPDATE runs SET run = 'run-0' WHERE no = 2; UPDATE runs SET run = 'run-1' WHERE no = 1`,
-      [runs[0], runs[1]],
-      [runs[2]],
-    ],
-    [
-      "an entry at the end of another run's",
-      'UPDATE entries SET id = 1048576 * 2 + 13 WHERE id = 1048576 + 12',
-      [runs[1]],
-      [runs[2]],
-    ],
-  ] as [string, string, RunId[], RunId[]][])('with %s is reported by the chain', async (_, sql, broken, sound) => {
-    const dir = newDir();
-    mkdirSync(dir);
-    writeFileSync(join(dir, 'troupe.db'), await store());
-    alter(dir, sql);
-    const backend = await open(dir);
-    for (const run of broken) await expect(reading(backend, run)).rejects.toThrow(CorruptJournalError);
-    for (const run of sound) expect(await reading(backend, run)).toHaveLength(LENGTH);
-    await backend.close();
-  });
-
-  it.each([
-    ['a run without its name', 'DELETE FROM runs WHERE no = 3'],
-    ['the last run without its name', 'DELETE FROM runs WHERE no = 8'],
-    ['the last entry of all under another run', 'UPDATE entries SET id = 9 * 1048576 + 12 WHERE id = 8 * 1048576 + 12'],
-    ['an entry before the first', 'UPDATE entries SET id = 4 * 1048576 WHERE id = 4 * 1048576 + 1'],
-    ['an entry of a negative id', 'UPDATE entries SET id = -1 WHERE id = 8 * 1048576 + 12'],
-  ])('with %s is reported when it is opened', async (_, sql) => {
-    const dir = newDir();
-    mkdirSync(dir);
-    writeFileSync(join(dir, 'troupe.db'), await store());
-    alter(dir, sql);
-    await expect(open(dir)).rejects.toThrow(StorageError);
-  });
-
-  it('while it is open: lists the runs that have a name, reports the others, and gives their entries to nobody', async () => {
-    const dir = newDir();
-    const backend = await open(dir);
-    for (const run of runs) await append(backend, 1, 0, run);
-    alter(dir, 'DELETE FROM runs WHERE no = 8; DELETE FROM entries WHERE id = 1048576 + 1');
-    const listed: RunId[] = [];
-    const list = async (): Promise<void> => {
-      for await (const run of backend.journal.list()) listed.push(run);
-    };
-    await expect(list()).rejects.toThrow(StorageError);
-    expect(listed).toEqual(runs.slice(1, -1));
-    await expect(append(backend, 1, 0, runId('new'))).rejects.toThrow(CorruptJournalError);
-    expect(await all(backend.journal.read(runId('new')))).toEqual([]);
-    await backend.close();
-  });
-
-  it('with a run number that cannot be is reported', async () => {
-    const dir = newDir();
-    const backend = await open(dir);
-    alter(dir, `INSERT INTO runs VALUES (${2 ** 33 - 1}, 'last')`);
-    await expect(append(backend, 1)).rejects.toThrow(CorruptJournalError);
-    alter(dir, `INSERT INTO runs VALUES (${2 ** 33}, 'beyond')`);
-    await expect(backend.journal.tail(runId('beyond'))).rejects.toThrow(CorruptJournalError);
-    await backend.close();
-  });
-
-  it('with a torn log loses the torn end only', async () => {
-    const dir = newDir();
-    const backend = await open(dir);
-    await append(backend, 1);
-    const size = readFileSync(join(dir, 'troupe.db-wal')).length;
-    await append(backend, 1, 1);
-    const torn = newDir();
-    mkdirSync(torn);
-    for (const end of ['', '-wal']) copyFileSync(join(dir, `troupe.db${end}`), join(torn, `troupe.db${end}`));
-    await backend.close();
-    truncateSync(join(torn, 'troupe.db-wal'), size + 100);
-    const found = await open(torn);
-    expect(await all(unseal(RUN, found.journal.read(RUN)))).toHaveLength(1);
-    expect(await append(found, 1, 1)).toEqual({ status: 'appended', level: 'process' });
-    await found.close();
-  });
-});
-
 describe('a failed commit', () => {
   it('rejects what was in it, writes nothing, and the next one works', async () => {
     const dir = newDir();
@@ -380,7 +213,7 @@ describe('a failed commit', () => {
     await append(backend, 1);
     const db = new DatabaseSync(join(dir, 'troupe.db'));
     db.exec(
-      `CREATE TRIGGER fail AFTER INSERT ON entries WHEN new.id % 1048576 = 3 BEGIN SELECT raise(ABORT, 'no'); END`,
+      `CREATE TRIGGER fail AFTER INSERT ON entries WHEN new.id % ${SPAN} = 3 BEGIN SELECT raise(ABORT, 'no'); END`,
     );
     const other = runId('other');
     const both = await Promise.allSettled([append(backend, 2, 1), append(backend, 1, 0, other)]);
@@ -398,7 +231,7 @@ describe('a failed commit', () => {
     const backend = await open(dir);
     alter(
       dir,
-      `CREATE TRIGGER fail AFTER INSERT ON entries WHEN new.id % 1048576 = 3 BEGIN SELECT raise(ABORT, 'no'); END`,
+      `CREATE TRIGGER fail AFTER INSERT ON entries WHEN new.id % ${SPAN} = 3 BEGIN SELECT raise(ABORT, 'no'); END`,
     );
     const other = runId('other');
     const both = await Promise.allSettled([append(backend, 3), append(backend, 1, 0, other)]);

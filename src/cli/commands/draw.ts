@@ -1,0 +1,91 @@
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import type { AnyStateMachine } from 'xstate';
+import { isMachine } from '../../../actors/durable.ts';
+import { toolActor } from '../../../actors/tool.ts';
+import { closest } from '../../define/closest.ts';
+import type { AnyDefinition } from '../../define/definition.ts';
+import { toolbox } from '../../define/toolbox.ts';
+import { NotFoundError, ValidationError } from '../../protocol/errors.ts';
+import type { PlanSpec } from '../../protocol/spec.ts';
+import { loadConfig } from '../config.ts';
+import { checked, isCode, parsePlan, readExport } from '../definition.ts';
+import { EXIT, type ExitCode } from '../exit.ts';
+import { shortened } from '../json.ts';
+import { flowchart, stateDiagram } from '../draw/mermaid.ts';
+import type { CommonOptions } from '../open.ts';
+import { machineData, planData } from '../draw/stately.ts';
+import { answer, reserve } from '../stdout.ts';
+import { Terminal } from '../terminal.ts';
+
+export interface DrawOptions extends CommonOptions {
+  format?: 'mermaid' | 'stately';
+  output?: string;
+}
+
+type Drawable = { kind: 'machine'; machine: AnyStateMachine } | { kind: 'plan'; spec: PlanSpec };
+
+/** Nothing is opened, and nothing runs. */
+export async function draw(source: string, options: DrawOptions): Promise<ExitCode> {
+  const { format = 'mermaid', output } = options;
+  const terminal = new Terminal(options);
+  // What the user's own files print is no part of the drawing.
+  reserve();
+  const drawable = await drawableOf(source, options.config);
+  const drawing = format === 'mermaid' ? mermaid(drawable) : stately(drawable);
+  const text = typeof drawing === 'string' ? drawing : JSON.stringify(drawing, null, 2);
+  if (output !== undefined) {
+    await write(output, `${text}\n`);
+    terminal.note(`drew ${output}`);
+  }
+  if (terminal.json) terminal.result({ format, ...(output === undefined ? { drawing } : { file: output }) });
+  else if (output === undefined) answer(text);
+  return EXIT.completed;
+}
+
+const mermaid = (drawable: Drawable): string =>
+  (drawable.kind === 'plan' ? flowchart(drawable.spec) : stateDiagram(drawable.machine)).join('\n');
+
+const stately = (drawable: Drawable): unknown =>
+  drawable.kind === 'plan' ? planData(drawable.spec) : machineData(drawable.machine);
+
+/** @throws NotFoundError, ValidationError, PlanError */
+async function drawableOf(source: string, configFile: string | undefined): Promise<Drawable> {
+  if (isCode(source)) {
+    const value = await readExport(source);
+    const isOne = typeof value === 'object' && value !== null && isMachine(value as AnyStateMachine);
+    return isOne ? { kind: 'machine', machine: value as AnyStateMachine } : drawableIn(checked(value, source));
+  }
+  const config = await loadConfig(configFile);
+  const tools = toolbox(config.tools);
+  const definition = config.definitions.find(({ name }) => name === source) ?? tools.get(source)?.tool;
+  if (definition !== undefined) return drawableIn(definition);
+  if (existsSync(source)) return drawableIn(await parsePlan(source, config));
+  const names = [...config.definitions.map(({ name }) => name), ...tools.keys()];
+  const near = closest(source, names);
+  const hint = near.length > 0 ? `did you mean ${near.join(' or ')}?` : `the config has ${names.join(', ') || 'none'}.`;
+  throw new NotFoundError(`There is no definition, tool or file '${shortened(source)}'; ${hint}`, {
+    source: shortened(source),
+    closest: near,
+  });
+}
+
+function drawableIn(definition: AnyDefinition): Drawable {
+  switch (definition.kind) {
+    case 'durable':
+      return { kind: 'machine', machine: definition.machine };
+    case 'tool':
+      return { kind: 'machine', machine: toolActor(definition) };
+    case 'plan':
+      return { kind: 'plan', spec: definition.spec };
+  }
+}
+
+/** @throws ValidationError */
+async function write(file: string, text: string): Promise<void> {
+  try {
+    await writeFile(file, text);
+  } catch (error) {
+    throw new ValidationError(`Cannot write the drawing to ${file}: ${(error as Error).message}`, { file }, error);
+  }
+}

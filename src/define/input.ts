@@ -1,0 +1,36 @@
+import type { z } from 'zod';
+import { ValidationError } from '../protocol/errors.ts';
+import type { FieldSpec, PlanSpec } from '../protocol/spec.ts';
+import { zod } from './zod.ts';
+
+const TYPES: Record<FieldSpec['type'], () => z.ZodType> = {
+  string: () => zod().string(),
+  number: () => zod().number(),
+  boolean: () => zod().boolean(),
+  list: () => zod().array(zod().unknown()),
+  map: () => zod().record(zod().string(), zod().unknown()),
+  any: () => zod().unknown(),
+};
+export const FIELD_TYPES = Object.keys(TYPES) as FieldSpec['type'][];
+
+/** What a parsed plan says of its input, as a schema. */
+export const inputSchemaOf = (fields: NonNullable<PlanSpec['input']>): z.ZodType =>
+  zod().strictObject(
+    Object.fromEntries(
+      Object.entries(fields).map(([name, { type, required }]) => {
+        const schema = TYPES[type]();
+        return [name, required ? schema : schema.optional()];
+      }),
+    ),
+  );
+
+/** As the schema gives it. A schema that has to wait cannot be asked here. @throws ValidationError */
+export function checkedInput(name: string, schema: z.ZodType, input: unknown): unknown {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const issues = result.error.issues.map(({ path, message }) => `${path.map(String).join('.') || 'input'}: ${message}`);
+  throw new ValidationError(`The input of ${name} is not what its schema asks for: ${issues.join('; ')}.`, {
+    definition: name,
+    issues,
+  });
+}

@@ -1,0 +1,314 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { assign, fromPromise, setup, type AnyStateMachine } from 'xstate';
+import {
+  createTroupe,
+  durable,
+  idempotencyKey,
+  type DurableDefinition,
+  type Entry,
+  type RunHandle,
+  type Troupe,
+  type TroupeOptions,
+} from '../../src/index.ts';
+import { FaultyStore } from '../support/faultyStore.ts';
+import { SimulatedClock, until } from '../support/simulatedClock.ts';
+
+/** Runs outlive the code they were begun with, and journals that would grow for ever begin anew. */
+
+const open: Troupe[] = [];
+const reports: unknown[] = [];
+const opened = async (options: TroupeOptions): Promise<Troupe> => {
+  const report = (error: unknown): void => void reports.push((error as { code?: string }).code ?? error);
+  const troupe = await createTroupe({ clock: new SimulatedClock(), report, ...options });
+  open.push(troupe);
+  return troupe;
+};
+afterEach(async () => {
+  reports.length = 0;
+  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
+});
+
+const entriesOf = async (run: Pick<RunHandle, 'entries'>, last: Entry['type']): Promise<Entry[]> => {
+  const entries: Entry[] = [];
+  for await (const entry of run.entries()) {
+    entries.push(entry);
+    if (entry.type === last) break;
+  }
+  return entries;
+};
+
+type CounterEvent = { type: 'ADD'; n: number } | { type: 'ASK' } | { type: 'END' };
+const keys: string[] = [];
+const counter = setup({
+  types: {
+    input: {} as { sum: number },
+    context: {} as { sum: number; asked: number },
+    events: {} as CounterEvent,
+    output: {} as number,
+  },
+  actors: { ask: fromPromise(async ({ self }) => void keys.push(idempotencyKey(self))) },
+}).createMachine({
+  context: ({ input }) => ({ sum: input.sum, asked: 0 }),
+  initial: 'counting',
+  states: {
+    counting: {
+      on: {
+        ADD: { actions: assign({ sum: ({ context, event }) => context.sum + event.n }) },
+        ASK: 'asking',
+        END: 'done',
+      },
+    },
+    asking: {
+      invoke: {
+        src: 'ask',
+        onDone: { target: 'counting', actions: assign({ asked: ({ context }) => context.asked + 1 }) },
+      },
+      on: { ADD: { actions: assign({ sum: ({ context, event }) => context.sum + event.n }) } },
+    },
+    done: { type: 'final' },
+  },
+  output: ({ context }) => context.sum,
+});
+const counting = durable(counter, {
+  name: 'counter',
+  version: '1',
+  continueAs: ({ context }) => ({ sum: context.sum }),
+});
+
+describe('a run that lives long', () => {
+  const begunAnew = (entries: readonly Entry[]): number =>
+    entries.filter(({ type }) => type === 'run.continued').length;
+
+  test('begins anew, and nothing that was sent is lost or taken twice', async () => {
+    const troupe = await opened({ definitions: [counting] });
+    const run = await troupe.start(counting, { sum: 0 });
+    const sent = Array.from({ length: 3_500 }, (_, index) => run.send({ type: 'ADD', n: index + 1 }));
+    await Promise.all(sent);
+    for (let n = 0; n < 10; n += 1) await run.send({ type: 'ADD', n: 1 });
+    await run.send({ type: 'END' });
+    const { data, metadata } = await run.result();
+    expect(data).toBe((3_500 * 3_501) / 2 + 10);
+    const entries = await entriesOf(run, 'run.completed');
+    expect(begunAnew(entries)).toBeGreaterThan(0);
+    expect(metadata.entries).toBe(entries.length);
+    expect(await troupe.replay(run.id)).toMatchObject({ status: 'completed', entries: entries.length });
+  });
+
+  test('is recovered from its last beginning: what came before is not read', async () => {
+    const store = new FaultyStore();
+    const first = await opened({ backend: store, definitions: [counting] });
+    const run = await first.start(counting, { sum: 0 }, { id: 'x' });
+    for (let n = 0; n < 1_010; n += 1) await run.send({ type: 'ADD', n: 1 });
+    await until(() => run.getSnapshot()?.context.sum === 1_010, 'all are counted');
+    await first.close();
+    const second = await opened({ backend: store, definitions: [counting] });
+    await second.close();
+    store.read = 0;
+    const third = await opened({ backend: store, definitions: [counting] });
+    expect(store.read).toBeLessThan(100);
+    const again = await third.attach('x', counting);
+    await again.send({ type: 'END' });
+    const { data, metadata } = await again.result();
+    expect([data, metadata.definition]).toEqual([1_010, 'counter']);
+  });
+
+  test('gives the calls of each beginning idempotency keys of their own, and carries its budget', async () => {
+    keys.length = 0;
+    const troupe = await opened({ definitions: [counting] });
+    const run = await troupe.start(counting, { sum: 0 }, { budget: { steps: 2 } });
+    await run.send({ type: 'ASK' });
+    await until(() => run.getSnapshot()?.context.asked === 1, 'it has asked');
+    for (let n = 0; n < 1_000; n += 1) await run.send({ type: 'ADD', n: 1 });
+    await until(() => run.getSnapshot()?.context.asked === 0, 'it has begun anew');
+    await run.send({ type: 'ASK' });
+    await until(() => run.getSnapshot()?.context.asked === 1, 'it has asked again');
+    expect(new Set(keys).size).toBe(2);
+    await run.send({ type: 'ASK' });
+    expect((await run.result()).error?.code).toBe('BUDGET_EXCEEDED');
+  });
+
+  test('is seen by whoever subscribed before', async () => {
+    const troupe = await opened({ definitions: [counting] });
+    const run = await troupe.start(counting, { sum: 0 });
+    const seen: number[] = [];
+    run.subscribe(({ context }) => void seen.push(context.sum));
+    for (let n = 0; n < 1_200; n += 1) await run.send({ type: 'ADD', n: 1 });
+    expect(seen.at(-1)).toBe(1_200);
+    expect(new Set(seen).size).toBe(1_200);
+  });
+
+  test('goes on as it is when continueAs gives nothing, or throws', async () => {
+    let calls = 0;
+    const never = durable(counter, {
+      name: 'counter',
+      version: '1',
+      continueAs: () => {
+        calls += 1;
+        if (calls > 1) throw new Error('not like this');
+        return undefined;
+      },
+    });
+    const troupe = await opened({ definitions: [never] });
+    const run = await troupe.start(never, { sum: 0 });
+    for (let n = 0; n < 1_002; n += 1) await run.send({ type: 'ADD', n: 1 });
+    await run.send({ type: 'END' });
+    expect((await run.result()).data).toBe(1_002);
+    expect(calls).toBeGreaterThan(1);
+    expect(reports.length).toBeGreaterThan(0);
+    expect(begunAnew(await entriesOf(run, 'run.completed'))).toBe(0);
+  });
+});
+
+const oneState = (state: string, next: string) =>
+  setup({
+    types: { input: {} as { from: string }, context: {} as { from: string }, output: {} as string },
+    actors: { work: fromPromise<string>(() => new Promise(() => {})) },
+  }).createMachine({
+    context: ({ input }) => input,
+    initial: state,
+    states: { [state]: { on: { GO: next } }, [next]: { type: 'final' } },
+    output: ({ context }) => context.from,
+  });
+
+const V1 = durable(oneState('draft', 'sent'), { name: 'letter', version: '1' });
+const V2 = durable(oneState('written', 'posted'), {
+  name: 'letter',
+  version: '2',
+  migrate: { from: V1, to: ({ context, value }) => ({ from: `${context.from}>1:${String(value)}` }) },
+});
+const V3 = durable(oneState('typed', 'mailed'), {
+  name: 'letter',
+  version: '3',
+  migrate: { from: V2, to: ({ context, value }) => ({ from: `${context.from}>2:${String(value)}` }) },
+});
+
+const leftBy = async (definition: DurableDefinition, input: unknown): Promise<FaultyStore> => {
+  const store = new FaultyStore();
+  const troupe = await opened({ backend: store, definitions: [definition] });
+  await troupe.start(definition as DurableDefinition<AnyStateMachine>, input as never, { id: 'x' });
+  await troupe.close();
+  return store;
+};
+
+describe('a run that was begun with an earlier version', () => {
+  test.each([
+    ['the next one', V2, 'me>1:draft', '2'],
+    ['the one after that', V3, 'me>1:draft>2:written', '3'],
+  ] as const)('is migrated to %s', async (_, latest, from, version) => {
+    const store = await leftBy(V1, { from: 'me' });
+    const troupe = await opened({ backend: store, definitions: [latest] });
+    expect(reports).toEqual([]);
+    const run = await troupe.attach('x', latest);
+    expect(run.getSnapshot()?.context).toEqual({ from });
+    await run.send({ type: 'GO' });
+    expect((await run.result()).data).toBe(from);
+    const entries = await entriesOf(run, 'run.completed');
+    const last = entries.findLast(({ type }) => type === 'run.continued');
+    expect(last?.event).toMatchObject({ version, definition: 'letter' });
+    // All of it can still be folded, by every version's own chart.
+    expect(await troupe.replay('x')).toMatchObject({ status: 'completed' });
+  });
+
+  test('is migrated though its chart is the same: functions and context are not part of it', async () => {
+    const machine = (unit: number) =>
+      setup({
+        types: {
+          input: {} as { cents: number },
+          context: {} as { cents: number },
+          events: {} as { type: 'GO' },
+          output: {} as number,
+        },
+      }).createMachine({
+        context: ({ input }) => input,
+        initial: 'open',
+        states: { open: { on: { GO: 'end' } }, end: { type: 'final' } },
+        output: ({ context }) => context.cents / unit,
+      });
+    const euros = durable(machine(1), { name: 'sum', version: '1' });
+    const cents = durable(machine(100), {
+      name: 'sum',
+      version: '2',
+      migrate: { from: euros, to: ({ context }) => ({ cents: context.cents * 100 }) },
+    });
+    const store = await leftBy(euros, { cents: 7 });
+    const troupe = await opened({ backend: store, definitions: [cents] });
+    const run = await troupe.attach('x', cents);
+    expect(run.getSnapshot()?.context).toEqual({ cents: 700 });
+    await run.send({ type: 'GO' });
+    expect((await run.result()).data).toBe(7);
+  });
+
+  test('is not migrated once it has ended: its end is recorded', async () => {
+    const store = new FaultyStore();
+    const first = await opened({ backend: store, definitions: [V1] });
+    const run = await first.start(V1, { from: 'me' }, { id: 'x' });
+    await run.send({ type: 'GO' });
+    await run.result();
+    await first.close();
+    const next = await opened({ backend: store, definitions: [V2] });
+    expect(await next.replay('x')).toMatchObject({ status: 'completed' });
+  });
+
+  test('is left with its journal untouched, and reported, while a call is in doubt', async () => {
+    const irreversible = (version: string, state: string) =>
+      setup({ actors: { pay: fromPromise(() => new Promise(() => {})) } }).createMachine({
+        initial: state,
+        states: { [state]: { invoke: { src: 'pay' } } },
+      });
+    const before = durable(irreversible('1', 'a'), { name: 'payment', version: '1', effects: { pay: 'irreversible' } });
+    const after = durable(irreversible('2', 'b'), {
+      name: 'payment',
+      version: '2',
+      effects: { pay: 'irreversible' },
+      migrate: { from: before, to: () => undefined },
+    });
+    const store = new FaultyStore();
+    const first = await opened({ backend: store, definitions: [before] });
+    const run = await first.start(before, undefined, { id: 'x' });
+    const entries = await entriesOf(run, 'leaf.started');
+    await first.close();
+    const next = await opened({ backend: store, definitions: [after] });
+    expect(reports).toEqual(['DEFINITION_CHANGED']);
+    expect((await next.runs())[0]).toMatchObject({ status: 'running', owned: false });
+    const own = await opened({ backend: store, definitions: [before] });
+    expect((await own.replay('x')).entries).toBeGreaterThanOrEqual(entries.length);
+  });
+
+  test('goes on under a changed chart that fits; under one that does not it is left, its journal untouched', async () => {
+    const store = new FaultyStore();
+    const two = (first: 'a' | 'b', then: 'a' | 'b', skips: boolean) =>
+      durable(
+        setup({
+          types: { events: {} as { type: 'SKIP' } },
+          actors: { a: fromPromise(async () => 1), b: fromPromise<number>(() => new Promise(() => {})) },
+        }).createMachine({
+          initial: 'one',
+          states: {
+            one: { invoke: { src: first, onDone: 'two' } },
+            two: { invoke: { src: then, onDone: 'end' }, ...(skips && { on: { SKIP: 'end' as const } }) },
+            end: { type: 'final' },
+          },
+        }),
+        { name: 'two', version: '1' },
+      );
+    const before = two('a', 'b', false);
+    const first = await opened({ backend: store, definitions: [before] });
+    const run = await first.start(before, undefined, { id: 'x' });
+    await until(() => run.getSnapshot()?.value === 'two', 'it has come to the second');
+    await first.close();
+    const misfit = await opened({ backend: store, definitions: [two('b', 'a', false)] });
+    expect(reports).toEqual(['REPLAY_DIVERGENCE']);
+    await misfit.close();
+    const fits = two('a', 'b', true);
+    const last = await opened({ backend: store, definitions: [fits] });
+    const again = await last.attach('x', fits);
+    await again.send({ type: 'SKIP' });
+    expect(await again.result()).toMatchObject({ success: true });
+  });
+
+  test('only an earlier version of the same name can be migrated', () => {
+    expect(() =>
+      durable(oneState('a', 'b'), { name: 'other', version: '1', migrate: { from: V1, to: () => ({ from: '' }) } }),
+    ).toThrow(/only an earlier version of the same name/);
+  });
+});

@@ -1,0 +1,77 @@
+import { describe, expect, expectTypeOf, test } from 'vitest';
+import { z } from 'zod';
+import { createTroupe, plan, tool, type Tool } from '../../../src/index.ts';
+
+const bare = { name: 'send', description: 'Sends', inputSchema: z.object({}), execute: () => 1 };
+
+describe('what is not said', () => {
+  test('is irreversible, half a minute, three tries and no limit of its own', () => {
+    expect(tool(bare)).toMatchObject({
+      effect: 'irreversible',
+      timeoutMs: 30_000,
+      retry: { attempts: 3, delayMs: 500, maxDelayMs: 30_000 },
+      concurrency: undefined,
+      phrases: [],
+    });
+  });
+
+  test('of retry stays as it is where a part is said', () => {
+    const retry = (options: object): unknown => tool({ ...bare, retry: options }).retry;
+    expect(retry({ attempts: 1 })).toEqual({ attempts: 1, delayMs: 500, maxDelayMs: 30_000 });
+    expect(retry({ delay: '2s', maxDelay: '1m' })).toEqual({ attempts: 3, delayMs: 2_000, maxDelayMs: 60_000 });
+  });
+});
+
+test.each<[object, RegExp]>([
+  [{ name: 'send mail' }, /tool name "send mail" is not an id/],
+  [{ timeout: 'soon' }, /timeout of tool send "soon" is not a duration/],
+  [{ retry: { attempts: 0 } }, /retry.attempts of tool send is 0; use a whole number from 1/],
+  [{ retry: { attempts: 1.5 } }, /retry.attempts of tool send is 1.5/],
+  [{ retry: { delay: '-1s' } }, /retry.delay of tool send "-1s" is not a duration/],
+  [{ retry: { maxDelay: NaN } }, /retry.maxDelay of tool send NaN is not a duration/],
+  [{ concurrency: 0 }, /concurrency of tool send is 0; use a whole number from 1/],
+])('%j is refused', (wrong, message) => {
+  expect(() => tool({ ...bare, ...wrong })).toThrow(
+    expect.objectContaining({ code: 'VALIDATION', message: expect.stringMatching(message) as string }),
+  );
+});
+
+describe('types', () => {
+  const dated = tool({
+    name: 'age',
+    description: 'How old somebody is',
+    inputSchema: z.object({ born: z.string().transform((text) => new Date(text)), unit: z.string().default('years') }),
+    outputSchema: z.string().transform(Number),
+    effect: 'read',
+    execute: ({ born, unit }) => {
+      expectTypeOf(born).toEqualTypeOf<Date>();
+      expectTypeOf(unit).toEqualTypeOf<string>();
+      return `${2026 - born.getUTCFullYear()}`;
+    },
+  });
+
+  test('a caller gives what the input schema takes and is given what the output schema makes', async () => {
+    expectTypeOf(dated).toExtend<Tool<{ born: string; unit?: string | undefined }, number>>();
+    const ages = plan({ name: 'ages' }).step('age', dated, { input: () => ({ born: '1984-05-06' }) });
+    // @ts-expect-error: a Date is what execute gets, not what a caller gives
+    plan({ name: 'wrong' }).step('age', dated, { input: () => ({ born: new Date() }) });
+    // @ts-expect-error: it must be born
+    plan({ name: 'wrong' }).step('age', dated, { input: () => ({ unit: 'years' }) });
+
+    const troupe = await createTroupe();
+    const age = await troupe.execute(dated, { born: '1984-05-06' });
+    expectTypeOf(age).toEqualTypeOf<number>();
+    expect(age).toBe(42);
+    expect(await troupe.execute(ages, {})).toEqual({ age: 42 });
+    await troupe.close();
+  });
+
+  test('execute gives what the output schema takes, and whatever it likes where there is none', () => {
+    const shared = { name: 'age', description: 'd', inputSchema: z.object({ n: z.number() }) };
+    // @ts-expect-error: the schema takes a text
+    tool({ ...shared, outputSchema: z.string().transform(Number), execute: () => 42 });
+    tool({ ...shared, execute: () => 42 }) satisfies Tool<{ n: number }, number>;
+    // @ts-expect-error: it gives a number
+    tool({ ...shared, execute: () => 42 }) satisfies Tool<{ n: number }, string>;
+  });
+});
