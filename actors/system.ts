@@ -541,7 +541,7 @@ export class DurableSystem implements xstate.Hooks {
   #started(node: Node, entry: EntryOf<'leaf.started'>): void {
     this.#begun(node, entry.event, entry);
     const { attempt } = entry.event;
-    this.#tellParent(node, { type: 'troupe.admitted', run: this.run, call: node.key, attempt });
+    this.#tellParent(node, { type: 'troupe.admitted', call: node.key, attempt });
   }
 
   #begun({ leaf }: Node, { attempt, input, effect }: EntryEvents['leaf.started'], entry: Entry): void {

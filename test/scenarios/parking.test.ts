@@ -160,6 +160,23 @@ describe('a run that waits', () => {
     expect((await run.result()).data).toEqual([7]);
   });
 
+  test('one that ends while it is being parked is not left in the registry', async () => {
+    const clock = new SimulatedClock();
+    const store = new FaultyStore();
+    const troupe = await opened({ clock, backend: store });
+    const run = await troupe.start(definition, undefined, { id: 'x' });
+    await until(() => acted.length === 1, 'it waits');
+    await turn();
+    const held = store.holdOnce('put');
+    clock.increment(MINUTE);
+    await held.reached;
+    await run.send({ type: 'SHIP' });
+    await run.result();
+    held.release();
+    for (let turns = 0; turns < 20; turns += 1) await turn();
+    expect(await store.registered()).toEqual([]);
+  });
+
   test('with parkAfter: false it stays', async () => {
     const clock = new SimulatedClock();
     const troupe = await opened({ clock, parkAfter: false });

@@ -176,3 +176,21 @@ test('a message that comes while a run is taken over is delivered to the run tha
   await Promise.all(sent);
   expect(acted).toEqual([1, 2]);
 });
+
+test('a run is not taken from whoever has just taken it over and is not registered yet', async () => {
+  const [store, working] = [new FaultyStore(), new Working()];
+  const definition = working.definition();
+  const first = await opened({ backend: store });
+  await first.start(definition, undefined, { id: 'x' });
+  await until(() => working.begun === 1, 'the call has begun');
+  await first.close();
+  const options = { backend: store, definitions: [definition], recover: false };
+  const [second, third] = [await opened(options), await opened(options)];
+  const held = store.holdOnce('put');
+  const taking = second.recover('x');
+  await held.reached;
+  expect((await third.recover('x')).left).toMatchObject([{ run: 'x', error: { code: 'STALE_OWNER' } }]);
+  held.release();
+  expect((await taking).recovered).toEqual(['x']);
+  expect([second.counts.live, third.counts.live, working.begun]).toEqual([1, 0, 2]);
+});
