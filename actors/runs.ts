@@ -198,7 +198,9 @@ export class Runs {
       try {
         if (await this.#recover(open, revision)) recovery.recovered.push(open.run);
       } catch (error) {
-        if (error instanceof NotFoundError && only === undefined) await this.forget(open.run);
+        if (only === undefined && error instanceof NotFoundError) await this.forget(open.run);
+        // Somebody alive was faster.
+        else if (only === undefined && error instanceof StaleOwnerError) return;
         else recovery.left.push({ run: open.run, error });
       }
     };
@@ -226,8 +228,11 @@ export class Runs {
     this.#presence.watch(async (gone) => {
       const { left } = await this.recover();
       for (const { run, error } of left) this.#ports.report(error, `run ${run} was left as it is`);
-      if ((await this.open()).every(({ owner }) => owner !== gone)) return 'nothing left';
-      return left.some(({ error }) => mayWorkLater(error)) ? 'look again' : 'not for us';
+      const theirs = (await this.open()).filter(({ owner }) => owner === gone);
+      if (theirs.length === 0) return 'nothing left';
+      // Of those that others were faster with, some may be left again.
+      const notForUs = new Set(left.flatMap(({ run, error }) => (mayWorkLater(error) ? [] : [run])));
+      return theirs.every(({ run }) => notForUs.has(run)) ? 'not for us' : 'look again';
     });
   }
 

@@ -194,3 +194,29 @@ test('a run is not taken from whoever has just taken it over and is not register
   expect((await taking).recovered).toEqual(['x']);
   expect([second.counts.live, third.counts.live, working.begun]).toEqual([1, 0, 2]);
 });
+
+test('a run that somebody else is faster in taking over is not reported as left, and is looked after', async () => {
+  const [store, working] = [new FaultyStore(), new Working()];
+  const definition = working.definition();
+  const first = await opened({ backend: store });
+  await first.start(definition, undefined, { id: 'x' });
+  await until(() => working.begun === 1, 'the call has begun');
+  await first.close();
+  const [clock, reports] = [new SimulatedClock(), [] as string[]];
+  const second = await opened({ backend: store, definitions: [definition], recover: false });
+  // The faster one is not registered yet, and ends before it is.
+  const held = store.holdOnce('put');
+  const taking = second.recover();
+  await held.reached;
+  const report = (error: unknown): void => void reports.push(String(error));
+  const third = await opened({ backend: store, clock, definitions: [definition], report });
+  clock.increment(5_000);
+  for (let turns = 0; turns < 20; turns += 1) await turn();
+  expect(third.counts.live).toBe(0);
+  const closing = second.close();
+  held.release();
+  await Promise.all([closing, taking]);
+  clock.increment(5_000);
+  await until(() => third.counts.live === 1, 'the run lives in the third one');
+  expect(reports).toEqual([]);
+});
