@@ -84,9 +84,9 @@ export class Bodies {
     }
   }
 
-  #durable({ name, version, machine, effects, continueAs, migrate }: DurableDefinition): Resolved {
+  #durable({ name, version, machine, effects, costs, continueAs, migrate }: DurableDefinition): Resolved {
     const migration = migrate && { from: this.of(migrate.from), input: migrate.to };
-    return resolved(name, version, machine, { effects, continueAs, migration });
+    return resolved(name, version, machine, { effects, costs, continueAs, migration });
   }
 
   #moduleOf(module: Module): ModuleActor {
@@ -100,7 +100,7 @@ const resolved = (
   definition: string,
   version: string,
   body: AnyStateMachine,
-  { exits = false, effects = {}, continueAs, migration }: Partial<Omit<Resolved, 'definition' | 'version'>>,
+  { exits = false, effects = {}, costs = {}, continueAs, migration }: Partial<Omit<Resolved, 'definition' | 'version'>>,
 ): Resolved => ({
   definition,
   version,
@@ -108,6 +108,7 @@ const resolved = (
   machine: runMachine.provide({ actors: { body } }),
   exits,
   effects,
+  costs,
   continueAs,
   migration,
 });

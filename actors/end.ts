@@ -3,15 +3,16 @@ import { asFailure, encode, toData } from '../src/codec.ts';
 import type { EntryOf } from '../src/protocol/entry.ts';
 import { ReplayDivergenceError } from '../src/protocol/errors.ts';
 import type { Exit } from '../src/protocol/exit.ts';
+import type { RunStatus } from '../src/protocol/lifecycle.ts';
 import type { DurableSystem, Said } from './system.ts';
 
 export type Ended = EntryOf<'run.completed' | 'run.failed' | 'run.killed'>;
 
 /** The state of the run's lifecycle; a root that has thrown has failed. */
-export function statusOf(root: AnyActorRef): 'created' | 'running' | 'killing' | 'completed' | 'failed' | 'killed' {
-  const { status, value } = root.getSnapshot() as { status: string; value: string };
+export function statusOf(root: AnyActorRef): RunStatus | 'killing' {
+  const { status, value } = root.getSnapshot() as { status: string; value: RunStatus | { active: RunStatus } };
   if (status === 'error') return 'failed';
-  return value === 'active' ? 'running' : (value as ReturnType<typeof statusOf>);
+  return typeof value === 'object' ? value.active : value;
 }
 
 /** The entry that ends a run whose machine is done. */
@@ -38,7 +39,9 @@ const failedWith = (cause: unknown): Said<'run.failed'> => ({
 export function mustEndAs(entry: Ended, system: DurableSystem): void {
   if (entry.type === 'run.killed') return;
   const own = endOf(system);
-  if (own.type === entry.type && (own.type === 'run.failed' || same(own.event, entry.event))) return;
+  if (own.type === 'run.failed' && entry.type === 'run.failed') return;
+  if (own.type === 'run.completed' && entry.type === 'run.completed' && same(own.event.output, entry.event.output))
+    return;
   const { run, seq, type, event } = entry;
   throw new ReplayDivergenceError(
     `Run ${run}: entry ${seq} says ${type}, this machine ends otherwise. Nothing was executed; run it with the definition that wrote it.`,

@@ -1,43 +1,60 @@
-import { overspent } from '../machines/policy/budget.ts';
-import type { Budget, EntryEvents } from '../src/protocol/entry.ts';
-import type { Admission, Leaf } from './system.ts';
+import { boundsIn, exhausted, leftOf, overByCharge, overIfGranted, type Over } from '../machines/policy/budget.ts';
+import { Ledger } from '../src/ledger.ts';
+import { amountOf, costOf, limitsOf, NOTHING, RESOURCES, spentOf, type Amount } from '../src/protocol/amount.ts';
+import type { Budget, Cost, Costs, Entry, EntryEvents, Limits, Spent } from '../src/protocol/entry.ts';
+import { NotAllowedError } from '../src/protocol/errors.ts';
+import { isNotPerformed } from '../src/protocol/exit.ts';
+import { exceeded, type Admission, type Leaf, type Said } from './system.ts';
 
 export type Answer =
   | { type: 'granted'; admission: Admission | undefined }
   | { type: 'refused'; error: unknown }
   | { type: 'exceeded'; event: EntryEvents['budget.exceeded'] };
 
-/** What every leaf of a run is asked before it begins, and before each attempt: in budget? admitted? */
+/**
+ * What every leaf of a run is asked before it begins, and before each attempt: in budget? admitted?
+ *
+ * G1. A leaf that was granted is counted at once, before its begin is on record: of a hundred that ask together none sees what another gets.
+ * G2. What is granted is counted once: a leaf that begins again is not asked for its budget again, unless somebody has decided that it does.
+ */
 export class Gate {
-  readonly #budget: Budget | null;
-  /** Grants, each leaf once. */
-  #steps = 0;
+  readonly #ledger = new Ledger();
+  #bounds: Readonly<Amount> = UNBOUNDED;
+  /** What the bounds are of. */
+  #budget: Budget | null = null;
+  #wrappingUp = false;
 
-  constructor(budget: Budget | null) {
+  /** Of an end and of a new beginning: open calls at what they had reserved. */
+  get spent(): Spent {
+    return spentOf(this.#ledger.inAll);
+  }
+
+  /** The last one it was given. */
+  get budget(): Budget | null {
+    return this.#ledger.budget;
+  }
+
+  /** Every entry of the run, in order, live and in a fold. */
+  note(entry: Entry): void {
+    this.#ledger.note(entry);
+    const { budget, wrappingUp } = this.#ledger;
+    if (budget === this.#budget && wrappingUp === this.#wrappingUp) return;
     this.#budget = budget;
+    this.#wrappingUp = wrappingUp;
+    this.#bounds = boundsIn(budget, wrappingUp);
   }
 
-  get steps(): number {
-    return this.#steps;
-  }
-
-  /** Before this beginning of its run. */
-  spent(steps: number): void {
-    this.#steps = steps;
-  }
-
-  /** A begin that is on record was granted. */
-  count(): void {
-    this.#steps += 1;
-  }
-
-  ask(leaf: Leaf): Answer {
-    const first = leaf.attempts === 0;
-    const event = first ? overspent(this.#budget, { steps: this.#steps }) : undefined;
-    if (event !== undefined) return { type: 'exceeded', event };
+  /** `decided`: it was in doubt, and somebody lets it begin again. */
+  ask(leaf: Leaf, canWrapUp: () => boolean, decided = false): Answer {
     try {
+      if (leaf.attempts > 0 && !decided) return { type: 'granted', admission: leaf.policy.admit?.(leaf) };
+      if (this.#wrappingUp) mustBeNoTool(leaf);
+      const wants = this.#wants(leaf);
+      const { spent, reserved } = this.#ledger;
+      const over = overIfGranted(this.#bounds, spent, reserved, wants);
+      if (over !== undefined) return { type: 'exceeded', event: this.#exceeded(over, canWrapUp) };
       const admission = leaf.policy.admit?.(leaf);
-      if (first) this.#steps += 1;
+      this.#ledger.grant(leaf.key, wants);
       return { type: 'granted', admission };
     } catch (error) {
       return { type: 'refused', error };
@@ -46,6 +63,117 @@ export class Gate {
 
   /** A grant that came to nothing: its module refused it after all, or its state was left while it waited there. */
   giveBack(leaf: Leaf): void {
-    if (leaf.attempts === 0) this.#steps -= 1;
+    this.#ledger.giveBack(leaf.key);
+  }
+
+  /** For its begin: what it holds back besides its step. */
+  reservedBy({ key }: Leaf): Limits | undefined {
+    const granted = this.#ledger.grantedTo(key);
+    return granted === NOTHING ? undefined : limitsOf(granted);
+  }
+
+  /** For the end of the run: of calls that are open, what is not on record. */
+  get costs(): Costs | undefined {
+    return this.#ledger.costs;
+  }
+
+  /** As `costs`, and the time that counts since the last entry. */
+  unsaidAt(now: number): { costs?: Costs; wallClockMs?: number } {
+    const { costs, countsSince } = this.#ledger;
+    const wallClockMs = countsSince === undefined ? 0 : Math.max(0, now - countsSince);
+    return { ...(costs && { costs }), ...(wallClockMs > 0 && { wallClockMs }) };
+  }
+
+  /** The budget of a run that this call begins: what the call holds back for it, and what it asks for beside that. */
+  childBudget(call: string, asked: Budget | null): Budget | null {
+    const { tokens, usd, steps, toolCalls } = spentOf(this.#ledger.reservedBy(call));
+    const held: Limits = { tokens, usd, steps, toolCalls: Math.max(0, toolCalls - 1) };
+    const left = leftOf(this.#bounds, NOTHING, NOTHING);
+    const { wallClockMs } = leftOf(this.#bounds, this.#ledger.spent, NOTHING);
+    if (wallClockMs !== undefined) held.wallClockMs = Math.min(wallClockMs, asked?.wallClockMs ?? Infinity);
+    const limited = RESOURCES.filter((resource) => left[resource] !== undefined);
+    if (asked === null && limited.length === 0) return null;
+    return { ...asked, ...Object.fromEntries(limited.map((resource) => [resource, held[resource]])) };
+  }
+
+  /** What has ended, with what it cost where that is not what it had reserved. */
+  settled<T extends Said<'leaf.succeeded' | 'leaf.failed' | 'leaf.abandoned'>>(said: T, how: How = howIn(said)): T {
+    const cost = this.#ledger.costOf(said.target, how);
+    // What it had reserved is on record already.
+    if (cost === (how === 'notPerformed' ? NOTHING : this.#ledger.reservedBy(said.target))) return said;
+    return { ...said, event: { ...said.event, cost: limitsOf(cost) } };
+  }
+
+  /** What the run has spent that this call has begun. */
+  childSpent(call: string, spent: Spent): void {
+    this.#ledger.hasCost(call, amountOf(spent));
+  }
+
+  /** What a call says that it costs, as it learns of it. @throws ValidationError, BudgetExceededError: it has cost that all the same */
+  charge(leaf: string, cost: Cost): void {
+    const beyond = this.#ledger.charge(leaf, costOf(cost, `charge of ${leaf}`));
+    if (!beyond.tokens && !beyond.usd) return;
+    const over = overByCharge(this.#bounds, this.#ledger.spent, this.#ledger.reserved, beyond);
+    if (over !== undefined) throw exceeded(over);
+  }
+
+  /** When the time is spent that calls may be under way; undefined: never as it stands. */
+  get dueMs(): number | undefined {
+    if (this.#bounds.wallClockMs === Infinity) return undefined;
+    const since = this.#ledger.countsSince;
+    return since === undefined
+      ? undefined
+      : since + Math.max(0, this.#bounds.wallClockMs - this.#ledger.spent.wallClockMs);
+  }
+
+  timeIsUp(canWrapUp: () => boolean): EntryEvents['budget.exceeded'] {
+    const limit = this.#bounds.wallClockMs;
+    const spent = Math.max(limit, this.#ledger.spent.wallClockMs);
+    return this.#exceeded({ resource: 'wallClockMs', spent, limit }, canWrapUp);
+  }
+
+  #exceeded(over: Over, canWrapUp: () => boolean): EntryEvents['budget.exceeded'] {
+    return { ...over, onExhausted: exhausted(this.#budget, { wrappingUp: this.#wrappingUp, canWrapUp: canWrapUp() }) };
+  }
+
+  /** What it is to hold back, the tool call that it is included. */
+  #wants(leaf: Leaf): Readonly<Amount> {
+    const { costs, tool } = leaf.policy;
+    if (costs === undefined && tool === undefined) return NOTHING;
+    const own = tool !== undefined && this.#ledger.isFirst(leaf.key, tool.attempt(leaf)) ? 1 : 0;
+    if (costs === undefined) return own === 1 ? ONE_TOOL_CALL : NOTHING;
+    const wants = amountOf(costs(leaf, () => this.#left(own)));
+    wants.toolCalls += own;
+    // A run that it begins takes its time in this one's.
+    wants.wallClockMs = 0;
+    return wants;
+  }
+
+  /** For a call beside itself. */
+  #left(own: number): Limits {
+    const left = leftOf(this.#bounds, this.#ledger.spent, this.#ledger.reserved);
+    if (left.steps !== undefined) left.steps = Math.max(0, left.steps - 1);
+    if (left.toolCalls !== undefined) left.toolCalls = Math.max(0, left.toolCalls - own);
+    return left;
   }
 }
+
+// Shared by all runs without a budget.
+const UNBOUNDED: Readonly<Amount> = boundsIn(null, false);
+const ONE_TOOL_CALL: Readonly<Amount> = { ...NOTHING, toolCalls: 1 };
+
+/** @throws NotAllowedError */
+function mustBeNoTool({ policy: { tool } }: Leaf): void {
+  if (tool === undefined) return;
+  throw new NotAllowedError(
+    `Tool ${tool.id} may not be called any more: the run's budget is spent, and this is its last turn, without tools.`,
+    { tool: tool.id },
+  );
+}
+
+type How = 'ended' | 'notPerformed' | 'abandoned';
+
+const howIn = ({ type, event }: Said<'leaf.succeeded' | 'leaf.failed' | 'leaf.abandoned'>): How => {
+  if (type === 'leaf.abandoned') return 'abandoned';
+  return type === 'leaf.failed' && isNotPerformed(event.error) ? 'notPerformed' : 'ended';
+};

@@ -1,6 +1,7 @@
 import type { Journal } from '../src/backend.ts';
 import { GENESIS, sealPost, unsealPosts } from '../src/chain.ts';
 import type { Clock } from '../src/clock.ts';
+import type { Control } from '../src/protocol/control.ts';
 import { inboxOf, type RunId } from '../src/protocol/ids.ts';
 import { INBOX_VERSION, type Message } from '../src/protocol/inbox.ts';
 import type { Ack } from './pump.ts';
@@ -11,7 +12,7 @@ import type { Run } from './run.ts';
 /** Behind whatever stands there. Resolves once it is recorded. */
 export async function post(
   run: RunId,
-  message: Message,
+  message: Message | Control,
   { journal, clock }: { journal: Journal; clock: Clock },
 ): Promise<Ack> {
   const inbox = inboxOf(run);

@@ -8,6 +8,7 @@ import {
   isBeginning,
   isEnd,
   type Beginning,
+  type Child,
   type Entry,
   type EntryEvents,
   type EntryOf,
@@ -18,8 +19,9 @@ import {
   JournalTooLongError,
   NotFoundError,
 } from '../src/protocol/errors.ts';
-import type { RunId } from '../src/protocol/ids.ts';
+import type { RunId, TenantId } from '../src/protocol/ids.ts';
 import type { Ended } from './end.ts';
+import { NOBODY } from './register.ts';
 import { Run, type Body, type RunPorts } from './run.ts';
 
 /**
@@ -167,6 +169,9 @@ export async function migrate(
   run.fold(recovered);
   const calls = run.inDoubt().map(({ call }) => call);
   if (calls.length > 0) throw unmigrated(run, `${calls.join(', ')} is in doubt: resolve it with the version before`);
+  // The calls that wait for them are abandoned, and afterwards nobody would know of them.
+  for (const child of run.openChildren) await ports.children?.leave(child.run, run.id);
+  const wasPaused = run.status === 'paused';
   let next = run;
   for (const { to, input } of migrations) {
     const seq = after + 1 + stored.length;
@@ -175,6 +180,15 @@ export async function migrate(
     const sealed = seal(continued, stored.at(-1)?.hash ?? run.position.hash);
     stored.push(sealed);
     next = new Run(run.id, continued, { seq, epoch, at, hash: sealed.hash }, to, ports, next.summary);
+  }
+  if (wasPaused) {
+    const seq = after + 1 + stored.length;
+    const event = { reason: 'it was paused when it was migrated', by: owner };
+    const paused = entry(run.id, { seq, epoch, at }, 'run.paused', event, seq - 1);
+    const sealed = seal(paused, stored.at(-1)?.hash ?? run.position.hash);
+    stored.push(sealed);
+    next.advance({ seq, epoch, at, hash: sealed.hash });
+    next.fold(paused);
   }
   const appended = await ports.journal.append(run.id, stored, { epoch, after });
   return appended.status === 'refused' ? undefined : next;
@@ -211,7 +225,12 @@ export async function readEnd(journal: Journal, id: RunId): Promise<Ended | unde
 }
 
 /** Appends `run.killed` behind whatever the tail is. The run's end, which is another one if it had ended before. @throws NotFoundError */
-export async function fence(id: RunId, reason: string, ports: RunPorts): Promise<Ended> {
+export async function fence(
+  id: RunId,
+  { reason, by, costs, wallClockMs }: EntryEvents['run.killed'],
+  ports: RunPorts,
+): Promise<Ended> {
+  const event = { reason, by, ...(costs && { costs }), ...(wallClockMs !== undefined && { wallClockMs }) };
   for (;;) {
     const tail = await ports.journal.tail(id);
     if (tail === undefined) throw new NotFoundError(`There is no run ${id} to kill.`, { run: id });
@@ -219,7 +238,7 @@ export async function fence(id: RunId, reason: string, ports: RunPorts): Promise
     if (ended !== undefined) return ended;
     const { at } = entryOf(tail.bytes);
     const next = { seq: tail.seq + 1, epoch: tail.epoch + 1, at: Math.max(at, ports.clock.now()) };
-    const killed = entry(id, next, 'run.killed', { reason }) as EntryOf<'run.killed'>;
+    const killed = entry(id, next, 'run.killed', event) as EntryOf<'run.killed'>;
     const appended = await ports.journal.append(id, [seal(killed, tail.hash)], {
       epoch: next.epoch,
       after: tail.seq,
@@ -227,4 +246,21 @@ export async function fence(id: RunId, reason: string, ports: RunPorts): Promise
     });
     if (appended.status === 'appended') return killed;
   }
+}
+
+/** In the place of a run that was to be begun for a call, so that it cannot be any more. Its end, which is another one if it was begun meanwhile. */
+export async function tombstone(
+  id: RunId,
+  { parent, tenant, begun }: { parent: RunId; tenant: TenantId; begun: Child },
+  { reason, by }: EntryEvents['run.killed'],
+  ports: RunPorts,
+): Promise<Ended> {
+  const at = ports.clock.now();
+  const about = { definition: begun.definition, version: '', chart: '', input: null, owner: NOBODY, by };
+  const rest = { tenant, budget: null, spec: null, parent: { run: parent, call: '' }, origins: [] };
+  const created = seal(entry(id, { seq: 1, epoch: 1, at }, 'run.created', { ...about, ...rest }), GENESIS);
+  const killed = entry(id, { seq: 2, epoch: 1, at }, 'run.killed', { reason, by }, 1) as EntryOf<'run.killed'>;
+  const stored = [created, seal(killed, created.hash)];
+  const appended = await ports.journal.append(id, stored, { epoch: 1, after: 0, barrier: true });
+  return appended.status === 'appended' ? killed : fence(id, { reason, by }, ports);
 }

@@ -28,6 +28,10 @@ export class Parked {
     return this.#due.has(run);
   }
 
+  runs(): Set<RunId> {
+    return new Set(this.#due.keys());
+  }
+
   /** When its next timer is due; Infinity: it has none. Undefined when it is not parked. */
   due(run: RunId): number | undefined {
     return this.#due.get(run);

@@ -20,7 +20,9 @@ export class Presence {
   readonly #clock: Clock;
   readonly #report: (error: unknown, where: string) => void;
   readonly #handled = new Set<OwnerId>();
-  #announced = false;
+  /** Seen as owners, whether they have said that they are there or not. */
+  readonly #seen = new Set<OwnerId>();
+  #announced: Promise<void> | undefined;
   #timer: unknown;
   #closed = false;
 
@@ -30,14 +32,22 @@ export class Presence {
     this.#report = report;
   }
 
-  /** This process owns a run. */
-  announce(): void {
-    if (this.#announced) return;
-    this.#announced = true;
+  /** Before this process owns a run: resolves once the others can find that out. */
+  announce(): Promise<void> {
     const { registry, owner } = this.#backend;
-    registry
-      .put(PREFIX + owner, { since: this.#clock.now() })
-      .catch((error: unknown) => this.#report(error, 'saying that this process owns runs'));
+    this.#announced ??= registry.put(PREFIX + owner, { since: this.#clock.now() }).then(
+      () => {},
+      (error: unknown) => {
+        this.#announced = undefined;
+        throw error;
+      },
+    );
+    return this.#announced;
+  }
+
+  /** Somebody who is alive owns a run: it is asked about, too. */
+  saw(owner: OwnerId): void {
+    this.#seen.add(owner);
   }
 
   /** `take`: takes what has no owner alive. */
@@ -59,21 +69,25 @@ export class Presence {
   async close(leaves: boolean): Promise<void> {
     this.#closed = true;
     this.#clock.clearTimeout(this.#timer);
-    if (this.#announced && !leaves) await this.#backend.registry.delete(PREFIX + this.#backend.owner);
+    if (this.#announced === undefined || leaves) return;
+    // The others find out for themselves.
+    await this.#backend.registry
+      .delete(PREFIX + this.#backend.owner)
+      .catch((error: unknown) => this.#report(error, 'saying that this process owns no runs'));
   }
 
   async #look(take: Take): Promise<void> {
     const { registry, owner } = this.#backend;
-    const others: OwnerId[] = [];
-    for await (const { key } of registry.list(PREFIX)) {
-      const other = ownerId(key.slice(PREFIX.length));
-      if (other !== owner && !this.#handled.has(other)) others.push(other);
-    }
+    const others = new Set(this.#seen);
+    for await (const { key } of registry.list(PREFIX)) others.add(ownerId(key.slice(PREFIX.length)));
     for (const other of others) {
+      if (other === owner || this.#handled.has(other)) continue;
       if (this.#closed || (await this.#backend.alive(other))) continue;
       const outcome = await take(other);
-      if (outcome === 'nothing left') await registry.delete(PREFIX + other);
-      else if (outcome === 'not for us') this.#handled.add(other);
+      if (outcome === 'nothing left') {
+        this.#seen.delete(other);
+        await registry.delete(PREFIX + other);
+      } else if (outcome === 'not for us') this.#handled.add(other);
     }
   }
 }

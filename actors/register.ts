@@ -1,11 +1,14 @@
 import type { Registry } from '../src/backend.ts';
-import { ownerId, type OwnerId, type RunId } from '../src/protocol/ids.ts';
+import { ownerId, type OwnerId, type RunId, type TenantId } from '../src/protocol/ids.ts';
 
 /** What the registry keeps of a run until it has ended, so that it is found when its owner is gone. */
 export interface OpenRun {
   run: RunId;
   owner: OwnerId;
   definition: string;
+  tenant: TenantId;
+  /** The call of another run that it works for. */
+  parent?: { run: RunId; call: string };
   /** Of that definition, when the run was begun. */
   chart: string;
   /** Its last beginning, if that is not its first entry. */

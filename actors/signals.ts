@@ -1,71 +1,127 @@
 import type { Bus } from '../src/backend.ts';
 import type { Clock } from '../src/clock.ts';
-import { ValidationError } from '../src/protocol/errors.ts';
-import type { OwnerId, RunId, TenantId } from '../src/protocol/ids.ts';
-import { inboxSubject, killSubject, parseSubject, subjectPattern, type Subject } from '../src/protocol/subject.ts';
+import { UnreachableError, ValidationError } from '../src/protocol/errors.ts';
+import { ownerId, type OwnerId, type RunId, type TenantId } from '../src/protocol/ids.ts';
+import type { StoppedActor } from '../src/protocol/receipt.ts';
+import {
+  ALL_INBOXES,
+  ALL_KILLS,
+  inboxSubject,
+  killSubject,
+  parseSubject,
+  type Subject,
+} from '../src/protocol/subject.ts';
+
+/** `owner`: the one it is registered with. */
+export interface Killed {
+  owner: OwnerId;
+  graceMs: number;
+}
 
 /** What owners tell each other about runs, after it is recorded. All of it is a hint. */
 export interface Heard {
   /** Its inbox has grown. */
   inbox(run: RunId): void;
-  /** It was killed. */
-  kill(run: RunId): void;
+  /** It was killed. What stopped here, once it has; undefined: it does not live here, nor did it. */
+  kill(run: RunId, about: Killed): Promise<readonly StoppedActor[] | undefined>;
   /** Any of that may have been missed. */
   missed(): void;
 }
+
+/** For an answer to come back, besides the grace period. */
+const ANSWER_MS = 1_000;
+/** An answer has to fit in one message. */
+const MAX_STOPPED = 2_000;
 
 // With its schema comes zod, which a process that never speaks to another need not load.
 const frame = () => import('../src/frame.ts');
 
 export class Signals {
-  readonly #ports: { bus: Bus; tenant: TenantId; owner: OwnerId; clock: Clock };
+  readonly #ports: { bus: Bus; owner: OwnerId; clock: Clock };
   readonly #end: (() => void)[];
   #said = 0;
 
   constructor(
-    ports: { bus: Bus; tenant: TenantId; owner: OwnerId; clock: Clock },
+    ports: { bus: Bus; owner: OwnerId; clock: Clock },
     heard: Heard,
     report: (error: unknown, where: string) => void,
   ) {
     this.#ports = ports;
-    const { bus, tenant } = ports;
-    this.#end = (['inbox', 'kill'] as const).map((kind) =>
-      bus.subscribe(subjectPattern({ tenant, kind }), {
+    const { bus } = ports;
+    const refused = (subject: Subject) => (error: unknown) => report(error, `a message on ${subject} was refused`);
+    this.#end = [
+      bus.subscribe(ALL_INBOXES, {
         message: (payload, subject) => {
-          const refused = (error: unknown): void => report(error, `a message on ${subject} was refused`);
-          this.#read(payload, subject).then((run) => heard[kind](run), refused);
+          this.#read(payload, subject).then(({ run }) => heard.inbox(run), refused(subject));
         },
         missed: () => heard.missed(),
       }),
+      bus.subscribe(ALL_KILLS, {
+        message: (payload, subject, reply) => {
+          this.#killed(payload, subject, heard, reply).catch(refused(subject));
+        },
+        missed: () => heard.missed(),
+      }),
+    ];
+  }
+
+  inbox(tenant: TenantId, run: RunId): Promise<void> {
+    return this.#envelope(tenant, 'troupe.inbox.grown').then((said) =>
+      this.#ports.bus.publish(inboxSubject(tenant, run), said),
     );
   }
 
-  inbox(run: RunId): Promise<void> {
-    return this.#say(inboxSubject(this.#ports.tenant, run), 'troupe.inbox.grown');
-  }
-
-  kill(run: RunId): Promise<void> {
-    return this.#say(killSubject(this.#ports.tenant, run), 'troupe.run.killed');
+  /** What has stopped where it lives. Undefined: nobody has said so in time. */
+  async kill(tenant: TenantId, run: RunId, about: Killed): Promise<readonly StoppedActor[] | undefined> {
+    const said = await this.#envelope(tenant, 'troupe.run.killed', about);
+    try {
+      const timeoutMs = about.graceMs + ANSWER_MS;
+      const answer = await this.#ports.bus.request(killSubject(tenant, run), said, { timeoutMs });
+      const { decodeEnvelope } = await frame();
+      return (decodeEnvelope(answer).data as { stopped: StoppedActor[] }).stopped;
+    } catch (error) {
+      if (error instanceof UnreachableError) return undefined;
+      throw error;
+    }
   }
 
   close(): void {
     for (const end of this.#end) end();
   }
 
+  async #killed(
+    payload: Uint8Array,
+    subject: Subject,
+    heard: Heard,
+    reply: ((payload: Uint8Array) => void) | undefined,
+  ): Promise<void> {
+    const { run, tenant, data } = await this.#read(payload, subject);
+    const stopped = await heard.kill(run, checkedKilled(data));
+    if (stopped === undefined || reply === undefined) return;
+    reply(await this.#envelope(tenant, 'troupe.run.stopped', { stopped: stopped.slice(0, MAX_STOPPED) }));
+  }
+
   /** @throws ValidationError */
-  async #read(payload: Uint8Array, subject: Subject): Promise<RunId> {
+  async #read(payload: Uint8Array, subject: Subject): Promise<{ run: RunId; tenant: TenantId; data: unknown }> {
     const { decodeEnvelope } = await frame();
-    const { tenant } = decodeEnvelope(payload);
+    const { tenant, data = {} } = decodeEnvelope(payload);
     const about = parseSubject(subject);
-    if (about?.tenant === tenant) return about.run;
+    if (about?.tenant === tenant) return { run: about.run, tenant, data };
     throw new ValidationError(`An envelope of tenant ${tenant} came on ${subject}.`, { subject, tenant });
   }
 
-  async #say(subject: Subject, type: string): Promise<void> {
-    const { bus, tenant, owner, clock } = this.#ports;
+  async #envelope(tenant: TenantId, type: string, data?: unknown): Promise<Uint8Array> {
+    const { owner, clock } = this.#ports;
     const { encodeEnvelope } = await frame();
     const id = `${owner}-${(this.#said += 1)}`;
     const time = new Date(clock.now()).toISOString();
-    await bus.publish(subject, encodeEnvelope({ v: 1, id, source: owner, type, time, tenant }));
+    return encodeEnvelope({ v: 1, id, source: owner, type, time, tenant, ...(data !== undefined && { data }) });
   }
+}
+
+/** @throws ValidationError */
+function checkedKilled(data: unknown): Killed {
+  const { owner, graceMs } = data as { owner?: unknown; graceMs?: unknown };
+  if (typeof graceMs === 'number' && graceMs >= 0) return { owner: ownerId(owner), graceMs };
+  throw new ValidationError('A kill is told with its owner and graceMs, from 0.', { graceMs });
 }

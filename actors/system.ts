@@ -1,10 +1,23 @@
 import type { AnyActorLogic, AnyActorRef, AnyEventObject, AnyStateMachine } from 'xstate';
 import type { Deadline } from '../src/clock.ts';
 import { asFailure, encode, thrown, toData, toEvent } from '../src/codec.ts';
-import type { Effect, Entry, EntryEvents, EntryOf, EntryType } from '../src/protocol/entry.ts';
-import { BudgetExceededError, ReplayDivergenceError } from '../src/protocol/errors.ts';
+import type { AnyDefinition } from '../src/define/definition.ts';
+import type {
+  Budget,
+  Cost,
+  Effect,
+  Entry,
+  EntryEvents,
+  EntryOf,
+  EntryType,
+  Limits,
+  Origin,
+} from '../src/protocol/entry.ts';
+import { BudgetExceededError, ClosedError, ReplayDivergenceError, ValidationError } from '../src/protocol/errors.ts';
+import { costOf, limitsOf } from '../src/protocol/amount.ts';
 import type { CallEnd } from '../src/protocol/exit.ts';
 import type { RunId } from '../src/protocol/ids.ts';
+import { takerOf } from '../src/protocol/origin.ts';
 import * as xstate from './durable.ts';
 import { Timers, type Alarm } from './timers.ts';
 
@@ -46,6 +59,20 @@ export interface Leaf {
 /** What a leaf's logic says of itself; anything else is `idempotent` or what the definition says. */
 export interface LeafPolicy {
   effect: Effect;
+  /** Of a tool's call: which tool's, and the how manieth try it is. In a run's last turn none may begin. */
+  tool?: {
+    id: string;
+    attempt: (leaf: Leaf) => number;
+    /** Whether it could have given this output. */
+    accepts?: (output: unknown) => boolean;
+  };
+  /**
+   * What it may cost besides its step and the tool call that it is: held back until it has ended; for a run that it begins, all that this
+   * may spend. `left`: of what is limited. May throw: refused.
+   */
+  costs?: (leaf: Leaf, left: () => Limits) => Limits;
+  /** It begins a run; that may be only once its intent is on record. */
+  child?: { definition: string };
   /** Asked by the gate before each begin. May throw: refused. */
   admit?: (leaf: Leaf) => Admission | undefined;
 }
@@ -65,11 +92,26 @@ export type Said<T extends EntryType = EntryType> = {
 
 export interface Host extends Alarm {
   readonly run: RunId;
+  readonly origins: readonly Origin[];
   readonly effects: Readonly<Record<string, Effect>>;
   say(said: Said): void;
   want(leaf: Leaf): void;
+  /** A call says that it has cost so much more. @throws ValidationError, BudgetExceededError */
+  charge(call: string, cost: Cost): void;
+  /** What plain sources may cost, by name. */
+  readonly costs: Readonly<Record<string, (input: unknown) => Cost>>;
   /** Something of the user's threw where nobody listens. */
   report(error: unknown, where: string): void;
+  /** How the run that a call has begun ends; it is begun if it is not there. Rejects with how it failed. */
+  child(call: string, input: unknown, asked: ChildAsked): Promise<unknown>;
+}
+
+/** What a call wants a run of. */
+export interface ChildAsked {
+  definition: AnyDefinition;
+  budget: Budget | null;
+  /** The call does not want to know any more. */
+  signal: AbortSignal;
 }
 
 interface OwnLeaf extends Leaf {
@@ -100,10 +142,40 @@ export function declareLeaf<L extends AnyActorLogic>(logic: L, policy: LeafPolic
 /** What a source had emitted before a crash, in order; a source that skips these repeats nothing. */
 export const recorded = (self: AnyActorRef): readonly unknown[] => nodeOf(self)?.leaf?.recorded ?? [];
 
-/** Run and key of an actor. Outside a run the run is '' and the key XState's own session id. */
+/** Run and key of an actor; in what a fork has from another run, that run. Outside a run the run is '' and the key XState's own session id. */
 export function addressOf(self: AnyActorRef): { run: RunId | ''; key: string } {
   const node = nodeOf(self);
-  return node === undefined ? { run: '', key: self.sessionId } : { run: node.system.host.run, key: node.key };
+  return node === undefined ? { run: '', key: self.sessionId } : { run: node.system.run, key: node.key };
+}
+
+/** A kill's receipt waits for it: an actor's promise may go on after its signal was aborted. */
+export function tracked<T>(self: AnyActorRef, work: Promise<T>): Promise<T> {
+  const node = nodeOf(self);
+  node?.system.work(node.key, work);
+  return work;
+}
+
+/** The run that a call of `self` begins, in the troupe whose run `self` is of. */
+export function childOf(self: AnyActorRef, input: unknown, asked: ChildAsked): Promise<unknown> {
+  const node = nodeOf(self);
+  if (node !== undefined) return node.system.host.child(node.key, input, asked);
+  throw new ValidationError(`A child run of ${asked.definition.name} can begin only within a run of a troupe.`, {
+    definition: asked.definition.name,
+  });
+}
+
+/**
+ * For a plain source: what its call has cost, as it learns of it; the sum is what it has cost. Outside a run nobody counts.
+ * @throws BudgetExceededError: it has cost that all the same; ClosedError when the call has ended, ValidationError
+ */
+export function charge(self: AnyActorRef, cost: Cost): void {
+  const node = nodeOf(self);
+  if (node === undefined) return;
+  if (node.leaf?.over !== false)
+    throw new ClosedError(`${node.key} has ended, or is no call: what it charges now is not counted.`, {
+      call: node.key,
+    });
+  node.system.host.charge(node.key, cost);
 }
 
 /** The address of the machine that a leaf works for. */
@@ -130,6 +202,7 @@ export class DurableSystem implements xstate.Hooks {
   /** Few runs have any. */
   #timers: Timers | undefined;
   #bodyActor: AnyActorRef | undefined;
+  #working: Map<string, Promise<void>> | undefined;
   #breaks = 0;
   #lateFailure: { error: unknown } | undefined;
 
@@ -158,8 +231,9 @@ export class DurableSystem implements xstate.Hooks {
     this.#relay = relay;
   }
 
+  /** Whose run took what is being delivered: of a fork, up to where it was forked, the one that it comes from. */
   get run(): RunId {
-    return this.host.run;
+    return takerOf(this.host.run, this.host.origins, this.#seq);
   }
 
   actor(key: string): AnyActorRef | undefined {
@@ -181,12 +255,23 @@ export class DurableSystem implements xstate.Hooks {
     for (const leaf of this.#leaves) if (!leaf.over && xstate.isRunning(leaf.actor)) yield leaf;
   }
 
+  /** Whether the call of that key could have given this output, as far as its declaration tells. */
+  accepts(key: string, output: unknown): boolean {
+    return this.#node(key)?.leaf?.policy.tool?.accepts?.(output) ?? true;
+  }
+
   /** True for a key that an actor or timer has or had. */
   knows(key: string): boolean {
     const body = EARLIER_BODY.exec(key);
     if (body !== null && Number(body[1] ?? 1) < this.bodies) return true;
     const [, name = '', ordinal] = /^(.*?)(?::(\d+))?$/s.exec(key) ?? [];
     return key === 'run' || (this.#ordinals.get(name) ?? 0) >= Number(ordinal ?? 1);
+  }
+
+  /** The body knows of a last turn. */
+  get canWrapUp(): boolean {
+    const logic = this.#bodyActor && xstate.logicOf(this.#bodyActor);
+    return logic !== undefined && xstate.isMachine(logic) && logic.events.includes('troupe.wrapUp');
   }
 
   /** What an action of the body threw in the transition that ended it: the run fails with it. */
@@ -229,6 +314,11 @@ export class DurableSystem implements xstate.Hooks {
     if (this.#timers !== undefined) yield* this.#timers.armed();
   }
 
+  /** When its next timer is due, also while folding; Infinity: it has none. */
+  get due(): number {
+    return this.#timers?.due ?? Infinity;
+  }
+
   disarm(): void {
     this.#timers?.disarm();
   }
@@ -238,9 +328,37 @@ export class DurableSystem implements xstate.Hooks {
     this.#relay(undefined, this.root, event);
   }
 
-  /** Stops every leaf that is left; XState does not reach the children of an actor that has thrown. */
+  /** Stops all but its root, children first; XState does not reach the children of an actor that has thrown. */
   abort(): void {
-    for (const leaf of Array.from(this.leaves())) xstate.stop(leaf.actor);
+    for (const { actor } of Array.from(this.#nodes.values()).reverse()) if (actor !== this.root) xstate.halt(actor);
+  }
+
+  /** Some tool's call is under way, if only in backing off, in waiting for approval or in doubt; or a plain call is in doubt. */
+  get calls(): boolean {
+    for (const [, actor] of this.actors()) {
+      const logic = xstate.logicOf(actor);
+      if (xstate.isMachine(logic) && logic.events.includes('troupe.admitted')) return true;
+    }
+    for (const { attempts } of this.leaves()) if (attempts > 0) return true;
+    return false;
+  }
+
+  /** What an actor does goes on until this has ended, also after the actor was told to stop. */
+  work(key: string, done: Promise<unknown>): void {
+    const ended = done.then(
+      () => {},
+      () => {},
+    );
+    const working = (this.#working ??= new Map());
+    working.set(key, ended);
+    void ended.then(() => {
+      if (working.get(key) === ended) working.delete(key);
+    });
+  }
+
+  /** What has not ended yet, by the actor whose it is. */
+  get working(): ReadonlyMap<string, Promise<void>> | undefined {
+    return this.#working;
   }
 
   /** @throws ReplayDivergenceError when the entry does not fit the machines */
@@ -260,16 +378,31 @@ export class DurableSystem implements xstate.Hooks {
       case 'run.created':
       case 'run.completed':
       case 'run.failed':
+      case 'message.refused':
+      case 'checkpoint':
         return;
       case 'run.started':
       case 'run.continued':
         return this.tell({ type: 'troupe.start' });
       case 'run.recovered':
         return this.#interrupt();
+      case 'run.forked':
+        this.#interrupt();
+        for (const [, actor] of Array.from(this.actors())) this.#inform(actor, { type: 'troupe.forked' });
+        return;
+      case 'run.paused':
+        return this.tell({ type: 'troupe.pause' });
+      case 'run.resumed':
+        return this.tell({ type: 'troupe.resume' });
       case 'run.killed':
+        this.abort();
         return this.tell({ type: 'troupe.kill', reason: entry.event.reason });
       case 'budget.exceeded':
-        return this.tell({ type: 'troupe.budgetExceeded', error: asFailure(exceeded(entry.event)) });
+        return this.tell({
+          type: 'troupe.budgetExceeded',
+          error: asFailure(exceeded(entry.event)),
+          onExhausted: entry.event.onExhausted,
+        });
       case 'message.received':
         return this.#to(entry, ({ actor }) => this.#pass(undefined, actor, entry.event.event));
       case 'action.failed':
@@ -314,7 +447,7 @@ export class DurableSystem implements xstate.Hooks {
     const logic = xstate.logicOf(actor);
     if (!xstate.isLeaf(logic)) return;
     const { kept, given } = leafInput(xstate.inputOf(actor));
-    const policy = policies.get(logic) ?? { effect: this.host.effects[source] ?? 'idempotent' };
+    const policy = policies.get(logic) ?? this.#policyOf(source);
     node.leaf = {
       key,
       source,
@@ -335,6 +468,14 @@ export class DurableSystem implements xstate.Hooks {
     };
     this.#leaves.add(node.leaf);
     xstate.makeLeaf(actor, given);
+  }
+
+  #policyOf(source: string): LeafPolicy {
+    const effect = this.host.effects[source] ?? 'idempotent';
+    const cost = this.host.costs[source];
+    return cost === undefined
+      ? { effect }
+      : { effect, costs: ({ input }) => limitsOf(costOf(cost(input), `cost of ${source}`)) };
   }
 
   gone(actor: AnyActorRef): void {
@@ -531,7 +672,7 @@ export class DurableSystem implements xstate.Hooks {
   }
 
   #diverged(entry: Entry, expected: unknown, got: unknown): ReplayDivergenceError {
-    const { run } = this;
+    const { run } = this.host;
     return new ReplayDivergenceError(
       `Run ${run}: entry ${entry.seq} (${entry.type} for '${entry.target}') does not fit this machine: the journal has ${show(expected)}, the machine ${show(got)}. Nothing was executed; run it with the definition that wrote it.`,
       { run, seq: entry.seq, expected, got },
@@ -592,9 +733,13 @@ export class DurableSystem implements xstate.Hooks {
   }
 
   #tellParent({ parent }: Node, event: AnyEventObject): void {
-    if (parent === undefined) return;
-    const logic = xstate.logicOf(parent.actor);
-    if (xstate.isMachine(logic) && logic.events.includes(event.type)) this.#relay(undefined, parent.actor, event);
+    if (parent !== undefined) this.#inform(parent.actor, event);
+  }
+
+  /** A machine that takes it. */
+  #inform(actor: AnyActorRef, event: AnyEventObject): void {
+    const logic = xstate.logicOf(actor);
+    if (xstate.isMachine(logic) && logic.events.includes(event.type)) this.#relay(undefined, actor, event);
   }
 
   // Bookkeeping.
@@ -645,10 +790,18 @@ function leafInput(input: unknown): { kept: unknown; given: unknown } {
   return { kept, given };
 }
 
-const exceeded = (context: { resource: string; spent: number; limit: number }): BudgetExceededError =>
+export const exceeded = ({
+  resource,
+  spent,
+  limit,
+}: {
+  resource: string;
+  spent: number;
+  limit: number;
+}): BudgetExceededError =>
   new BudgetExceededError(
-    `The budget of ${context.limit} ${context.resource} is spent (${context.spent}); start another run with a larger one.`,
-    context,
+    `The budget of ${limit} ${resource} is spent (${spent}); start another run with a larger one.`,
+    { resource, spent, limit },
   );
 
 const show = (value: unknown): string => {

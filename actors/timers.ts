@@ -45,6 +45,13 @@ export class Timers {
     for (const { alarm } of this.#byKey.values()) if (alarm !== undefined && alarm.index >= 0) yield alarm;
   }
 
+  /** When the first is due, also of those that are not armed; Infinity: there is none. */
+  get due(): number {
+    let due = Infinity;
+    for (const timer of this.#byKey.values()) due = Math.min(due, timer.due);
+    return due;
+  }
+
   disarm(): void {
     for (const timer of this.#byKey.values()) this.#silence(timer);
   }

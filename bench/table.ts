@@ -180,6 +180,49 @@ export const QUESTIONS: Record<string, Question> = {
     })),
   },
 
+  control: {
+    says: 'µs of the gate for a call (asked, told of its begin, of what it charges and of its end); ms until the receipt of a kill is complete, of 100',
+    variants: [
+      'control/gate-all',
+      'control/gate-none',
+      'control/kill-one',
+      'control/kill-many',
+      'control/kill-many-disk',
+    ],
+    figures: [
+      {
+        what: 'gate per attempt, every resource limited',
+        of: (at) => at('control/gate-all'),
+        bar: { atMost: 2 },
+      },
+      { what: 'gate per attempt, nothing limited', of: (at) => at('control/gate-none'), bar: { atMost: 2 } },
+      {
+        what: 'kill of 1,112 actors in one run, median',
+        survives: 'nothing',
+        of: (at) => at('control/kill-one', 'median'),
+      },
+      {
+        what: 'kill of 1,112 actors in one run, p99',
+        survives: 'nothing',
+        of: (at) => at('control/kill-one', 'p99'),
+        bar: { atMost: 50 },
+      },
+      {
+        what: 'kill of 247 runs with 987 actors, median',
+        survives: 'nothing',
+        of: (at) => at('control/kill-many', 'median'),
+      },
+      {
+        what: 'kill of 247 runs with 987 actors, p99',
+        survives: 'nothing',
+        of: (at) => at('control/kill-many', 'p99'),
+        bar: { atMost: 50 },
+      },
+      { what: 'the same, p99', survives: 'power loss', of: (at) => at('control/kill-many-disk', 'p99') },
+    ],
+    ratios: [],
+  },
+
   rivals: {
     says: 'µs per step of a run of ten, in memory, one run at a time; the rivals warm up for two windows, troupe for half of one',
     variants: ['step/xstate', 'step/memory', 'rivals/mastra', 'rivals/langgraph', 'rivals/langgraph-memory'],

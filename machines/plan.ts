@@ -3,6 +3,7 @@ import { toFailure, type Exit } from '../src/protocol/exit.ts';
 import type { PlanSpec } from '../src/protocol/spec.ts';
 import { endOf, inDoubt, listener, onlyDoubts, type CallEvent } from './calls.ts';
 import * as schedules from './policy/schedule.ts';
+import { whySkipped } from './policy/skipped.ts';
 import { compute } from './policy/template.ts';
 
 interface Progress {
@@ -98,4 +99,10 @@ export function standing(snapshot: Partial<AnyMachineSnapshot>): ReadonlyMap<str
   if (schedule === undefined || steps === undefined) return undefined;
   const statuses = schedules.statusesOf(schedule);
   return new Map(steps.map(({ name }, place) => [name, statuses[place] ?? 'waiting']));
+}
+
+/** Why the steps that were skipped were, by name. */
+export function skipped(snapshot: Partial<AnyMachineSnapshot>): ReadonlyMap<string, string> {
+  const { steps = [] } = (snapshot.machine?.root.meta ?? {}) as Partial<PlanSpec>;
+  return whySkipped(steps, standing(snapshot) ?? new Map<string, string>());
 }

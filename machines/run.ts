@@ -1,4 +1,5 @@
-import { assign, setup, type AnyActorLogic } from 'xstate';
+import { assign, sendTo, setup, type AnyActorLogic } from 'xstate';
+import type { Exhausted } from '../src/protocol/entry.ts';
 import type { Exit, Failure } from '../src/protocol/exit.ts';
 
 /** What the run machine is told. All are `troupe.*`, so that a body's own events stay its own. */
@@ -6,7 +7,9 @@ export type RunEvent =
   | { type: 'troupe.start' }
   | { type: 'troupe.kill'; reason: string }
   | { type: 'troupe.killed' }
-  | { type: 'troupe.budgetExceeded'; error: Failure };
+  | { type: 'troupe.pause' }
+  | { type: 'troupe.resume' }
+  | { type: 'troupe.budgetExceeded'; error: Failure; onExhausted: Exhausted };
 
 export interface RunInput {
   input: unknown;
@@ -33,6 +36,11 @@ export const runMachine = setup({
     output: {} as RunExit | null,
   },
   actors: { body: {} as AnyActorLogic },
+  actions: {
+    exceeded: assign({
+      exit: ({ event }) => ({ status: 'failed', error: 'error' in event ? event.error : undefined }),
+    }),
+  },
 }).createMachine({
   id: 'run',
   context: ({ input }): RunContext => ({ ...input, exit: null }),
@@ -66,10 +74,37 @@ export const runMachine = setup({
       },
       on: {
         'troupe.kill': 'killing',
-        'troupe.budgetExceeded': {
-          target: 'failed',
-          actions: assign({ exit: ({ event }) => ({ status: 'failed', error: event.error }) }),
+        'troupe.budgetExceeded': { target: 'failed', actions: 'exceeded' },
+      },
+      initial: 'running',
+      states: {
+        running: {
+          meta: { waitsFor: 'its body' },
+          on: {
+            'troupe.pause': 'paused',
+            'troupe.budgetExceeded': [
+              { guard: ({ event }) => event.onExhausted === 'pause', target: 'paused' },
+              {
+                guard: ({ event }) => event.onExhausted === 'handBack',
+                target: 'wrappingUp',
+                actions: sendTo('body', ({ event }) => ({ type: 'troupe.wrapUp', error: event.error })),
+              },
+              { target: '#run.failed', actions: 'exceeded' },
+            ],
+          },
         },
+        paused: {
+          meta: { waitsFor: 'somebody who resumes it' },
+          on: {
+            'troupe.resume': 'running',
+            'troupe.budgetExceeded': [
+              // Whoever asked for more asks again when it is resumed.
+              { guard: ({ event }) => event.onExhausted !== 'fail' },
+              { target: '#run.failed', actions: 'exceeded' },
+            ],
+          },
+        },
+        wrappingUp: { meta: { waitsFor: 'its body, which has one last turn without tools' } },
       },
     },
     killing: {

@@ -10,7 +10,7 @@ import {
 } from 'xstate';
 import type { Effect } from '../src/protocol/entry.ts';
 import { failure, toFailure, type Exit, type Failure } from '../src/protocol/exit.ts';
-import type { ToolPolicy } from '../src/protocol/spec.ts';
+import type { Approval, ToolPolicy } from '../src/protocol/spec.ts';
 import { inDoubt, listener } from './calls.ts';
 import { chanceOf } from './policy/jitter.ts';
 import { judge, type Verdict } from './policy/retry.ts';
@@ -27,6 +27,11 @@ export type ToolEvent =
   | { type: 'troupe.admitted' }
   /** The owner that had begun the attempt is gone. */
   | { type: 'troupe.interrupted'; effect: Effect }
+  /** Its run is the copy of another one up to here: what was approved there is not approved here. */
+  | { type: 'troupe.forked' }
+  /** `hash`: of the call that was shown to whoever decides. */
+  | { type: 'troupe.approve'; hash: string; by: string }
+  | { type: 'troupe.deny'; hash: string; by: string; reason: string }
   /** One of the three. */
   | { type: 'troupe.resolve'; output?: unknown; error?: Failure; retry?: true }
   | { type: 'troupe.kill' };
@@ -38,8 +43,12 @@ export interface ToolCall {
   delayMs: number;
   /** Of the last attempt that failed. */
   error: Failure | undefined;
+  /** Without which it does not begin. */
+  approval: Approval | undefined;
 }
 
+const decides = (approval: Approval | undefined, { hash, by }: { hash: string; by: string }): boolean =>
+  approval?.hash === hash && (approval.approvers === null || approval.approvers.includes(by));
 const seconds = (ms: number): string => `${ms / 1_000}s`;
 const KILLED: Exit = { status: 'killed' };
 
@@ -51,6 +60,11 @@ const OUTCOMES = {
     { guard: 'retries', target: 'backingOff', actions: ['abort', 'failed'] },
     { target: 'failed', actions: 'failed' },
   ],
+} as const;
+
+/** What was approved in another run is not approved in its fork. */
+const FORKED = {
+  'troupe.forked': { guard: 'needsApproval', target: 'awaitingApproval', actions: 'abort' },
 } as const;
 
 /** One call of one tool: the gate, attempts, backoff, doubt. Its output is an `Exit`. */
@@ -77,6 +91,15 @@ export function toolMachine(policy: ToolPolicy) {
     };
   };
 
+  const denied = ({ approval }: ToolCall, how: string, context: object): Failure =>
+    failure('ApprovalDeniedError', 'APPROVAL_DENIED', `Tool ${id} was not approved: ${how}.`, {
+      tool: id,
+      call: approval?.call,
+      ...context,
+    });
+
+  const forked = policy.approval === undefined ? {} : FORKED;
+
   return setup({
     types: {
       input: {} as unknown,
@@ -85,10 +108,16 @@ export function toolMachine(policy: ToolPolicy) {
       output: {} as Exit,
     },
     actors: { attempt: {} as PromiseActorLogic<unknown, AttemptInput> },
-    delays: { timeout: ({ context }) => context.timeoutMs, backoff: ({ context }) => context.delayMs },
+    delays: {
+      timeout: ({ context }) => context.timeoutMs,
+      expiry: policy.approvalTimeoutMs,
+      backoff: ({ context }) => context.delayMs,
+    },
     guards: {
       doubts: ({ context, event }) => verdict(context, errorIn(event, context)).do === 'doubt',
       retries: ({ context, event }) => verdict(context, errorIn(event, context)).do === 'retry',
+      needsApproval: ({ context }) => context.approval !== undefined,
+      isAboutThis: ({ context, event }) => 'hash' in event && decides(context.approval, event),
       wasIrreversible: ({ event }) => 'effect' in event && event.effect === 'irreversible',
     },
     actions: {
@@ -104,14 +133,47 @@ export function toolMachine(policy: ToolPolicy) {
   }).createMachine({
     // A dot would part the id of a state.
     id: id.replace('.', '__'),
-    context: ({ input }) => ({ input, attempt: 1, timeoutMs: policy.timeoutMs, delayMs: 0, error: undefined }),
-    initial: { target: 'admitting', actions: 'begin' },
+    context: ({ input, self }) => ({
+      input,
+      attempt: 1,
+      timeoutMs: policy.timeoutMs,
+      delayMs: 0,
+      error: undefined,
+      approval: policy.approval?.(input, self),
+    }),
+    initial: policy.approval === undefined ? { target: 'admitting', actions: 'begin' } : 'asking',
     on: { 'troupe.kill': '.killed' },
     states: {
+      asking: {
+        always: [
+          { guard: 'needsApproval', target: 'awaitingApproval' },
+          { target: 'admitting', actions: 'begin' },
+        ],
+      },
+      awaitingApproval: {
+        tags: 'awaitingApproval',
+        meta: { waitsFor: 'somebody who approves it' },
+        after: {
+          expiry: {
+            target: 'failed',
+            actions: assign(({ context }) => ({ error: denied(context, 'nobody decided in time', {}) })),
+          },
+        },
+        on: {
+          'troupe.approve': { guard: 'isAboutThis', target: 'admitting', actions: 'begin' },
+          'troupe.deny': {
+            guard: 'isAboutThis',
+            target: 'failed',
+            actions: assign(({ context, event: { by, reason } }) => ({
+              error: denied(context, `${by} denied it (${reason})`, { by, reason }),
+            })),
+          },
+        },
+      },
       admitting: {
         meta: { waitsFor: 'the gate' },
         // A quick attempt ends before its begin is recorded.
-        on: { ...OUTCOMES, 'troupe.admitted': 'executing' },
+        on: { ...OUTCOMES, ...forked, 'troupe.admitted': 'executing' },
       },
       executing: {
         after: {
@@ -123,6 +185,7 @@ export function toolMachine(policy: ToolPolicy) {
         },
         on: {
           ...OUTCOMES,
+          ...forked,
           'troupe.interrupted': [
             { guard: 'wasIrreversible', target: 'inDoubt', actions: 'abort' },
             // The same attempt: it begins again, with a new deadline.
@@ -130,7 +193,7 @@ export function toolMachine(policy: ToolPolicy) {
           ],
         },
       },
-      backingOff: { after: { backoff: { target: 'admitting', actions: 'begin' } } },
+      backingOff: { after: { backoff: { target: 'admitting', actions: 'begin' } }, on: forked },
       inDoubt: {
         tags: 'inDoubt',
         meta: { waitsFor: 'somebody who resolves it' },

@@ -4,7 +4,7 @@ import { decode, encodeBehind } from './codec.ts';
 import { ENTRY_VERSION, isEntryType, type Entry } from './protocol/entry.ts';
 import { CorruptJournalError, UnsupportedFormatError } from './protocol/errors.ts';
 import type { RunId } from './protocol/ids.ts';
-import { INBOX_VERSION, type Post } from './protocol/inbox.ts';
+import { INBOX_VERSION, type Message, type Post } from './protocol/inbox.ts';
 
 /**
  * Entries to stored bytes and back.
@@ -23,7 +23,7 @@ export function seal(entry: Entry, before: Uint8Array): Stored {
 }
 
 /** Inboxes have no owner, and so no epoch. */
-export const sealPost = (post: Post, before: Uint8Array): Stored => sealed(post.seq, 0, post, before);
+export const sealPost = (post: Post<unknown>, before: Uint8Array): Stored => sealed(post.seq, 0, post, before);
 
 function sealed(seq: number, epoch: number, value: unknown, before: Uint8Array): Stored {
   // One buffer for what is hashed and what is stored.
@@ -55,19 +55,19 @@ export async function* unseal(
 }
 
 /** As `unseal`, for the inbox of a run. */
-export async function* unsealPosts(
+export async function* unsealPosts<Said = Message>(
   run: RunId,
   stored: AsyncIterable<Stored>,
   from: Read = NOTHING,
-): AsyncGenerator<{ post: Post; hash: Uint8Array }> {
+): AsyncGenerator<{ post: Post<Said>; hash: Uint8Array }> {
   for await (const { item, value } of verified(run, 'message', stored, from)) {
-    const { v, seq } = value as Post;
+    const { v, seq } = value as Post<Said>;
     if (v !== INBOX_VERSION)
       throw new UnsupportedFormatError(
         `Run ${run}: message ${seq} of its inbox has version ${String(v)}, which this troupe does not know. It was left as it is; use a newer troupe.`,
         { run, seq, version: v },
       );
-    yield { post: value as Post, hash: item.hash };
+    yield { post: value as Post<Said>, hash: item.hash };
   }
 }
 

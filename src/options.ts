@@ -4,11 +4,12 @@ import type { Clock } from './clock.ts';
 import type { AnyDefinition } from './define/definition.ts';
 import type { DurableDefinition } from './define/durable.ts';
 import type { Duration } from './protocol/duration.ts';
-import type { Budget } from './protocol/entry.ts';
+import type { BudgetOptions, LimitOptions } from './define/budget.ts';
+import type { Replacement } from './define/replacement.ts';
 import type { RunId } from './protocol/ids.ts';
 import type { AnyTool, Module } from './protocol/spec.ts';
-import type { CallInDoubt, RunHandle } from './run.ts';
-import type { RunStatus, Summary } from './summary.ts';
+import type { RunHandle } from './run.ts';
+import type { RunStatus } from './protocol/lifecycle.ts';
 
 /** What a troupe takes and gives. */
 
@@ -31,6 +32,10 @@ export interface TroupeOptions {
   /** Told of what is nobody's result: an observer that threw, a run that could not be recovered. Warns on the console by default. */
   report?: (error: unknown, where: string) => void;
   clock?: Clock;
+  /** Who asks for what is asked without a name, for the record: the user of the operating system by default. */
+  principal?: string;
+  /** Bytes of chance, for ids; the system's by default. */
+  random?: (bytes: number) => Uint8Array;
 }
 
 /** What `troupe.config.ts` exports by default, for the command line. */
@@ -45,15 +50,59 @@ export interface TroupeConfig {
 export interface StartOptions {
   /** An id; made up by default. Starting an id that exists attaches to it. */
   id?: string;
-  budget?: Budget;
+  budget?: BudgetOptions;
+  /** On whose account and behalf it runs; `default` by default. */
+  tenant?: string;
+  /** Who asks for it; `principal` of the troupe by default. */
+  by?: string;
   /** Kills the run when it aborts. */
   signal?: AbortSignal;
+}
+
+/** What all runs of a tenant may spend in each period: at most its `tokens`, `usd`, `steps` and `toolCalls`. */
+export interface TenantBudgetOptions extends Omit<LimitOptions, 'wallClock'> {
+  tenant: string;
+  /** From which spending is counted anew; whole periods since 1970, in UTC, so that `'1d'` begins at midnight there. */
+  period: Duration;
+  /** What a run may spend that is started without a budget of its own. */
+  perRun?: LimitOptions;
+  /** Who asks for it; `principal` of the troupe by default. */
+  by?: string;
+}
+
+/** Which rows of the audit; all by default. */
+export interface AuditOptions {
+  run?: string;
+  tenant?: string;
+  /** Who asked for it, or has begun the run of the call. */
+  by?: string;
+  /** Only from then on, in ms since the epoch. */
+  since?: number;
+}
+
+export interface ForkOptions<D extends AnyDefinition = AnyDefinition> {
+  /** The last entry that both have: its seq, from 2, or the label of a checkpoint. The last before the end of the run that is forked by default. */
+  at?: number | string;
+  /** An id that no run has; made up by default. */
+  id?: string;
+  /** In place of the one it has; null: no limits. What was spent up to `at` is spent here, too. */
+  budget?: BudgetOptions | null;
+  /** What goes on from there, in place of what the run is of; it must fit what is on record. */
+  definition?: D;
+  /** By seq: results on record that are others here. */
+  replace?: Readonly<Record<number, Replacement>>;
+  /** Who asks for it; `principal` of the troupe by default. */
+  by?: string;
 }
 
 export interface RunInfo {
   run: RunId;
   definition: string;
+  tenant: string;
+  /** The call of another run that it works for. */
+  parent: { run: string; call: string } | null;
   status: RunStatus | 'unreadable';
+  entries: number;
   /** In ms since the epoch. */
   createdAt: number;
   endedAt: number | undefined;
@@ -69,24 +118,13 @@ export interface Recovery {
   left: { run: RunId; error: unknown }[];
 }
 
-export interface Replay {
-  run: RunId;
-  entries: number;
-  status: string;
-  summary: Summary;
-  /** Calls somebody must decide; of a run that nobody alive owns, those that a recovery would find. */
-  inDoubt: CallInDoubt[];
-  /** Every actor that lives at its last entry, and the state it is in. */
-  actors: { actor: string; state: unknown }[];
-  /** Always true: a replay that is not equal rejects with ReplayDivergenceError. */
-  equal: true;
-}
-
 export type HandleOf<D> =
   D extends DurableDefinition<infer Machine>
     ? RunHandle<SnapshotFrom<Machine>, EventFromLogic<Machine>, OutputOf<D>>
     : RunHandle<SnapshotFrom<AnyStateMachine>, { type: string }, OutputOf<D>>;
-type InputOf<D> = D extends { types?: { input: (input: infer Input) => void; output: unknown } } ? Input : unknown;
+export type InputOf<D> = D extends { types?: { input: (input: infer Input) => void; output: unknown } }
+  ? Input
+  : unknown;
 export type OutputOf<D> = D extends { types?: { input: (input: never) => void; output: infer Output } }
   ? Output
   : unknown;

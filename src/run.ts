@@ -7,7 +7,6 @@ import { isEnd, type Entry, type EntryOf, type EntryType } from './protocol/entr
 import {
   BudgetExceededError,
   ClosedError,
-  InvalidStateTransitionError,
   KillSwitchTriggeredError,
   NotFoundError,
   RunFailedError,
@@ -16,36 +15,32 @@ import {
   ValidationError,
 } from './protocol/errors.ts';
 import type { Failure } from './protocol/exit.ts';
-import type { RunId } from './protocol/ids.ts';
+import { checkedBudget, type BudgetOptions } from './define/budget.ts';
+import { checkId, checkedPrincipal, runId, checkedText, type RunId } from './protocol/ids.ts';
+import { allowedIn, illegal, type Command } from './protocol/lifecycle.ts';
+import type { Approval } from './protocol/spec.ts';
+import type { Duration } from './protocol/duration.ts';
 import type { Message } from './protocol/inbox.ts';
-import { NO_SUMMARY, summarised, type RunStatus, type Summary } from './summary.ts';
+import type { KilledRun, Receipt } from './protocol/receipt.ts';
+import type { RunStatus } from './protocol/lifecycle.ts';
+import { NO_SUMMARY, summarised, type Summary } from './summary.ts';
 
 /** A decision about a call whose outcome nobody knows. */
 export type Decision = { output: unknown } | { error: unknown } | { retry: true };
 
 export interface CallInDoubt {
+  run: RunId;
   call: string;
   /** What it was called with. */
   input: unknown;
 }
 
-export interface Receipt {
-  run: string;
-  reason: string;
-  /** `killed`, or how the run had ended before. */
-  status: RunStatus;
-  seq: number;
-  /** Every actor that was stopped here, and the state it was in. */
-  stopped: readonly { actor: string; state: unknown }[];
-  /** Irreversible calls that were under way: their outcome is not known. */
-  inDoubt: readonly string[];
-  /** Until everything here had stopped. */
-  ms: number;
-}
+/** What a kill of one run came to: of the run itself, and of all that it had begun (`runs`). */
+export type RunReceipt = Receipt & KilledRun;
 
 /** `data` is the output; the fields of an object output can be read directly, too. */
 export type Result<Output> =
-  | ({ success: true; data: Output; error?: never; metadata: Summary } & (Output extends readonly unknown[]
+  | ({ success: true; data: Output; error?: never; metadata: Summary } & (Output extends readonly unknown[] | Uint8Array
       ? unknown
       : Output extends object
         ? Readonly<Output>
@@ -65,14 +60,33 @@ interface LiveRun {
   readonly bodyActor: AnyActorRef | undefined;
   /** It has left memory; what it was is of yesterday. */
   readonly parked: boolean;
-  send(event: { type: string }, cause: string | null): Promise<Ack>;
-  resolve(call: string, decision: Decision): Promise<Ack>;
   observe(observer: (entry: Entry) => void): () => void;
   hold(): () => void;
   look(subscribe: (body: AnyActorRef) => { unsubscribe(): void }): () => void;
   whenWaiting(): Promise<void>;
   readonly ended: Promise<EntryOf<'run.completed' | 'run.failed' | 'run.killed'>>;
 }
+
+/** What waits for somebody to decide, and for when, as the run's journal stands at entry `seen`. */
+export interface Pending {
+  inDoubt: CallInDoubt[];
+  approvals: readonly Approval[];
+  /** When its next timer is due, in ms since the epoch; null: it has none. */
+  due: number | null;
+  seen: number;
+}
+
+export interface Asking {
+  /** Who asks; `principal` of the troupe by default. */
+  by?: string;
+}
+
+export interface KillOptions extends Asking {
+  /** How long calls may take to end once they are told to; `'5s'` by default. Then those in processes of their own are ended. */
+  grace?: Duration;
+}
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 
 export interface HandlePorts {
   /** What follows the entry that was read last, each with its hash. */
@@ -82,13 +96,14 @@ export interface HandlePorts {
   wake(run: RunId): Promise<LiveRun> | undefined;
   /** It rests in this process, and nothing but a message or a decision can move it. */
   waits(run: RunId): boolean;
-  /** To the run here (`here`), brought here if nobody alive owns it; otherwise into its inbox. */
-  say(run: RunId, message: Message, here: (live: LiveRun) => Promise<Ack>): Promise<Ack>;
-  /** `seen`: as its journal stands at that entry. */
-  inDoubt(run: RunId): Promise<{ calls: CallInDoubt[]; seen: number }>;
+  /** Who asks, where nobody is named. */
+  readonly principal: string;
+  /** To the run here, brought here if nobody alive owns it; otherwise into its inbox. */
+  say(run: RunId, message: Message): Promise<Ack>;
+  pending(run: RunId): Promise<Pending>;
   /** Tells when its journal may have grown. */
   watch(run: RunId, changed: () => void): () => void;
-  kill(run: RunId, reason: string): Promise<Receipt>;
+  kill(run: RunId, reason: string, options: KillOptions): Promise<RunReceipt>;
   report(error: unknown, where: string): void;
   closed(): boolean;
 }
@@ -109,7 +124,13 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
   }
 
   get #live(): LiveRun | undefined {
-    this.#seen = this.#ports.live(this.id) ?? this.#seen;
+    const live = this.#ports.live(this.id);
+    // It rests since: what this process knows of it is what it was told last.
+    if (live === undefined && this.#seen?.parked === true && !ENDED.includes(this.#seen.status)) {
+      this.#status = this.#seen.status as RunStatus;
+      this.#seen = undefined;
+    }
+    this.#seen = live ?? this.#seen;
     return this.#seen;
   }
 
@@ -118,7 +139,7 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
     return ENDED.includes(this.#status) ? this.#status : (this.#live?.status ?? this.#status);
   }
 
-  can(command: 'send' | 'kill' | 'resolve'): boolean {
+  can(command: Command): boolean {
     return allowedIn(this.status).includes(command);
   }
 
@@ -180,49 +201,139 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
    * Resolves once the event is recorded: in the run's journal where it lives in this process, otherwise in its inbox; `seq` is its place there.
    * @throws ValidationError, InvalidStateTransitionError, StorageFullError
    */
-  async send(event: Event, options: { cause?: string } = {}): Promise<Ack> {
+  async send(event: Event, options: Asking & { cause?: string } = {}): Promise<Ack> {
     const data = toEvent(event);
     if (/^(troupe|xstate)\./.test(data.type))
       throw new ValidationError(
         `The event '${data.type}' is not yours to send: names that begin with troupe. or xstate. are the runtime's.`,
         { type: data.type },
       );
-    this.#must('send');
-    const { cause = null } = options;
-    return this.#ports.say(this.id, { type: 'send', event: data, cause }, (live) => live.send(data, cause));
+    const { cause = null, by } = options;
+    return this.#say({ type: 'send', event: data, cause: cause && checkedText(cause, 'cause') }, by);
   }
 
-  /** Calls of which nobody knows whether they happened. */
+  /** No new attempt of a call begins; messages, timers and results go on. @throws InvalidStateTransitionError */
+  async pause(reason = 'paused', { by }: Asking = {}): Promise<Ack> {
+    const ack = await this.#say({ type: 'pause', reason: checkedText(reason, 'reason') }, by);
+    this.#status = 'paused';
+    return ack;
+  }
+
+  /**
+   * `budget`: each limit that it names, and `onExhausted` and `reserve`, in place of what it had; the others stay. Of a child run no limit can be
+   * larger than what it was begun with, as its parent holds back no more for it.
+   * @throws InvalidStateTransitionError, ValidationError, BudgetExceededError when its tenant's budget has too little left
+   */
+  async resume({ budget, by }: Asking & { budget?: BudgetOptions } = {}): Promise<Ack> {
+    const ack = await this.#say({ type: 'resume', budget: checkedBudget(budget) }, by);
+    this.#status = 'running';
+    return ack;
+  }
+
+  /** Names what is recorded by now. */
+  async checkpoint(label: string, { by }: Asking = {}): Promise<Ack> {
+    return this.#say({ type: 'checkpoint', label: checkId(label, 'label of a checkpoint') }, by);
+  }
+
+  /** Calls that wait until somebody approves them, those of the runs that it has begun too. */
+  async approvals(): Promise<readonly Approval[]> {
+    return this.#ended ? [] : (await this.#ports.pending(this.id)).approvals;
+  }
+
+  /**
+   * Lets a call begin that waits for that. `hash`: of the call as it was shown (`approvals()`); the one that waits now by default.
+   * @throws NotFoundError when it does not wait, ValidationError when it is another call now, NotAllowedError when `by` may not
+   */
+  async approve(call: string, { by, hash }: Asking & { hash?: string } = {}): Promise<Ack> {
+    return this.#decide({ type: 'approve', call }, by, hash);
+  }
+
+  /** The call fails with ApprovalDeniedError. @throws as `approve` */
+  async deny(
+    call: string,
+    { by, hash, reason = 'no reason given' }: Asking & { hash?: string; reason?: string } = {},
+  ): Promise<Ack> {
+    return this.#decide({ type: 'deny', call, reason: checkedText(reason, 'reason') }, by, hash);
+  }
+
+  async #decide(
+    about: { type: 'approve'; call: string } | { type: 'deny'; call: string; reason: string },
+    by: string | undefined,
+    hash: string | undefined,
+  ): Promise<Ack> {
+    await this.#must(about.type);
+    const approval = await this.#waiting(about.call, hash);
+    const message = { ...about, hash: approval.hash, by: checkedPrincipal(by ?? this.#ports.principal) };
+    return this.#ports.say(approval.run, message);
+  }
+
+  /** Its own, or that of a run that it has begun. With the hash of something else, whose the call is says that it is void. */
+  async #waiting(call: string, hash: string | undefined): Promise<{ run: RunId; hash: string }> {
+    const { approvals } = await this.#ports.pending(this.id);
+    const found = approvals.filter((approval) => approval.call === call);
+    const [first] = found;
+    const chosen = found.find((approval) => approval.hash === hash) ?? first;
+    if (chosen === undefined) {
+      const waiting = approvals.map((approval) => approval.call);
+      throw new NotFoundError(
+        `Run ${this.id} has no call '${call}' that waits for approval; waiting: ${waiting.join(', ') || 'none'}.`,
+        { run: this.id, call, waiting },
+      );
+    }
+    if (hash === undefined && chosen.run !== this.id && found.length > 1)
+      throw new ValidationError(
+        `${found.length} runs that ${this.id} has begun have a call '${call}' that waits for approval; say which by its hash.`,
+        { run: this.id, call, hashes: found.map((approval) => approval.hash) },
+      );
+    return { run: runId(chosen.run), hash: hash ?? chosen.hash };
+  }
+
+  /** To wherever it lives. Resolves once it is recorded: in its journal where it lives in this process, otherwise in its inbox. */
+  async #say(message: DistributiveOmit<Message, 'by'>, by = this.#ports.principal): Promise<Ack> {
+    if (message.type !== 'childEnded') await this.#must(message.type);
+    return this.#ports.say(this.id, { ...message, by: checkedPrincipal(by) });
+  }
+
+  /** Both of these, and its next timer, in one look. */
+  async pending(): Promise<Pending> {
+    return this.#ended ? { inDoubt: [], approvals: [], due: null, seen: 0 } : this.#ports.pending(this.id);
+  }
+
+  /** Calls of which nobody knows whether they happened, those of the runs that it has begun too. */
   async inDoubt(): Promise<CallInDoubt[]> {
-    return this.#ended ? [] : (await this.#ports.inDoubt(this.id)).calls;
+    return this.#ended ? [] : (await this.#ports.pending(this.id)).inDoubt;
   }
 
   /**
    * Decides a call in doubt. Resolves once it is recorded, as `send` does; a run that lives in another process takes it if nobody was faster.
    * @throws NotFoundError when that call is not in doubt, ValidationError, InvalidStateTransitionError
    */
-  async resolve(call: string, decision: Decision): Promise<Ack> {
-    this.#must('resolve');
+  async resolve(call: string, decision: Decision, { by }: Asking = {}): Promise<Ack> {
+    await this.#must('resolve');
     const decided = checkedDecision(decision);
-    // A run that lives here sees for itself.
-    const seen = this.#ports.live(this.id) === undefined ? await this.#mustDoubt(call) : 0;
+    const { run, seen } = await this.#doubt(call);
     const message = { type: 'resolve', call, decision: decided, seen } as const;
-    return this.#ports.say(this.id, message, (live) => live.resolve(call, decided));
+    return this.#ports.say(run, { ...message, by: checkedPrincipal(by ?? this.#ports.principal) });
   }
 
-  /** The entry at which it is in doubt. */
-  async #mustDoubt(call: string): Promise<number> {
-    const { calls, seen } = await this.#ports.inDoubt(this.id);
-    const inDoubt = calls.map((known) => known.call);
-    if (inDoubt.includes(call)) return seen;
+  /** Whose call it is, and the entry at which it is in doubt. */
+  async #doubt(call: string): Promise<{ run: RunId; seen: number }> {
+    const { inDoubt, seen } = await this.#ports.pending(this.id);
+    const found = inDoubt.filter((known) => known.call === call);
+    const own = found.find(({ run }) => run === this.id);
+    if (own !== undefined) return { run: this.id, seen };
+    const [below, another] = found;
+    if (below !== undefined && another === undefined)
+      return { run: below.run, seen: (await this.#ports.pending(below.run)).seen };
+    const calls = inDoubt.map((known) => (known.run === this.id ? known.call : `${known.call} of run ${known.run}`));
     throw new NotFoundError(
-      `Run ${this.id} has no call '${call}' in doubt; in doubt: ${inDoubt.join(', ') || 'none'}.`,
-      { run: this.id, call, inDoubt },
+      `Run ${this.id} has no call '${call}' in doubt that could be meant; in doubt: ${calls.join(', ') || 'none'}.`,
+      { run: this.id, call, inDoubt: calls },
     );
   }
 
-  async kill(reason = 'killed'): Promise<Receipt> {
-    const receipt = await this.#ports.kill(this.id, reason);
+  async kill(reason = 'killed', options: KillOptions = {}): Promise<RunReceipt> {
+    const receipt = await this.#ports.kill(this.id, reason, options);
     this.#status = receipt.status;
     return receipt;
   }
@@ -296,19 +407,11 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
     return ENDED.includes(this.status);
   }
 
-  #must(command: 'send' | 'resolve'): void {
-    const { status } = this;
-    const allowed = allowedIn(status);
-    if (allowed.includes(command)) return;
-    throw new InvalidStateTransitionError(
-      `Run ${this.id} is ${status}: it takes ${allowed.join(', ') || 'nothing more'}, not ${command}.`,
-      {
-        run: this.id,
-        state: status,
-        event: command,
-        allowed,
-      },
-    );
+  /** @throws InvalidStateTransitionError */
+  async #must(command: Command): Promise<void> {
+    // Of a run that lives elsewhere this process knows how it was when it looked last: its owner knows better.
+    if (this.#ports.live(this.id) === undefined ? !this.#ended : this.can(command)) return;
+    throw illegal(this.id, this.status, command);
   }
 
   #guarded(run: () => void, what: string): void {
@@ -333,7 +436,6 @@ function checkedDecision(decision: unknown): Extract<Message, { type: 'resolve' 
 }
 
 const ENDED: readonly string[] = ['completed', 'failed', 'killed'];
-const allowedIn = (status: string): readonly string[] => (ENDED.includes(status) ? [] : ['send', 'resolve', 'kill']);
 
 /** Why this process has let go of it, if it has. */
 const lostBeforeEnd = (live: LiveRun): Promise<unknown> =>
@@ -343,7 +445,7 @@ const lostBeforeEnd = (live: LiveRun): Promise<unknown> =>
   );
 
 const isPlain = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
 
 function completed(metadata: Summary): Result<unknown> {
   const { output } = metadata;

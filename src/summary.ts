@@ -1,9 +1,8 @@
 import { createStore } from '@xstate/store';
 import { beginOf, type Entry, type EntryType } from './protocol/entry.ts';
 import type { Failure } from './protocol/exit.ts';
+import type { RunStatus } from './protocol/lifecycle.ts';
 import { Tracer } from './trace.ts';
-
-export type RunStatus = 'created' | 'running' | 'completed' | 'failed' | 'killed';
 
 /** Of the entries of one type. */
 interface Total {
@@ -17,6 +16,11 @@ export interface Summary {
   run: string;
   definition: string;
   status: RunStatus;
+  tenant: string;
+  /** The call of another run that it works for. */
+  parent: { run: string; call: string } | null;
+  /** Of what it was to do, a part: its budget was spent, and it has handed back what it had. */
+  partial: boolean;
   /** Attempts of calls, each once however often a crash made it begin. */
   steps: number;
   /** Attempts that failed. */
@@ -39,6 +43,9 @@ export const NO_SUMMARY: Summary = {
   run: '',
   definition: '',
   status: 'created',
+  tenant: '',
+  parent: null,
+  partial: false,
   steps: 0,
   failures: 0,
   entries: 0,
@@ -54,6 +61,9 @@ export const NO_SUMMARY: Summary = {
     'run.continued': NONE,
     'run.started': NONE,
     'run.recovered': NONE,
+    'run.forked': NONE,
+    'run.paused': NONE,
+    'run.resumed': NONE,
     'run.killed': NONE,
     'run.completed': NONE,
     'run.failed': NONE,
@@ -64,8 +74,10 @@ export const NO_SUMMARY: Summary = {
     'leaf.abandoned': NONE,
     'timer.fired': NONE,
     'message.received': NONE,
+    'message.refused': NONE,
     'action.failed': NONE,
     'budget.exceeded': NONE,
+    checkpoint: NONE,
   },
 };
 
@@ -89,6 +101,9 @@ class Folded implements Summary {
   run: string;
   definition: string;
   status: RunStatus;
+  tenant: string;
+  parent: { run: string; call: string } | null;
+  partial: boolean;
   steps: number;
   failures: number;
   entries: number;
@@ -106,6 +121,9 @@ class Folded implements Summary {
     this.run = before.run;
     this.definition = before.definition;
     this.status = before.status;
+    this.tenant = before.tenant;
+    this.parent = before.parent;
+    this.partial = before.partial;
     this.steps = before.steps;
     this.failures = before.failures;
     this.entries = before.entries + 1;
@@ -133,16 +151,29 @@ class Folded implements Summary {
       case 'run.created':
         this.run = entry.run;
         this.definition = entry.event.definition;
+        this.tenant = entry.event.tenant;
+        this.parent = entry.event.parent;
         this.createdAt = entry.at;
         return;
       case 'run.started':
         this.status = 'running';
         this.startedAt = entry.at;
         return;
+      case 'run.paused':
+        this.status = 'paused';
+        return;
+      case 'run.resumed':
+        this.status = 'running';
+        return;
+      case 'budget.exceeded':
+        if (entry.event.onExhausted === 'pause') this.status = 'paused';
+        if (entry.event.onExhausted === 'handBack') this.status = 'wrappingUp';
+        return;
       case 'leaf.failed':
         this.failures += 1;
         return;
       case 'run.completed':
+        this.partial = this.status === 'wrappingUp';
         this.#end('completed', entry.at);
         this.output = entry.event.output;
         return;
@@ -167,13 +198,20 @@ class Folded implements Summary {
 /** The summary after one more entry; `before` stays as it is. Only the newest summary of a run knows since when what is under way is under way. */
 export const summarised = (before: Summary, entry: Entry): Summary => new Folded(before, entry);
 
-/** Irreversible calls of a run that have begun and have no recorded end, by key. */
-export async function outcomesUnknown(entries: AsyncIterable<{ entry: Entry }>): Promise<string[]> {
-  const open = new Set<string>();
-  for await (const { entry } of entries) {
-    const { type, target, event } = entry;
-    if (type === 'leaf.started' && event.effect === 'irreversible') open.add(target);
-    else if (type === 'leaf.succeeded' || type === 'leaf.failed') open.delete(target);
+/** Irreversible calls of a run that have begun and have no recorded end, folded from its entries. */
+export class OutcomesUnknown {
+  readonly #open = new Set<string>();
+
+  note({ type, target, event }: Entry): void {
+    if (type === 'leaf.started' && event.effect === 'irreversible') this.#open.add(target);
+    else if (type === 'leaf.succeeded' || type === 'leaf.failed') this.#open.delete(target);
+    // Somebody has said what became of a machine's call.
+    else if (type === 'message.received' && event.event.type === 'troupe.resolve')
+      for (const key of this.#open) if (key.startsWith(`${target}/`)) this.#open.delete(key);
   }
-  return Array.from(open);
+
+  /** By key. */
+  get keys(): string[] {
+    return Array.from(this.#open);
+  }
 }

@@ -10,7 +10,8 @@ export function reachOf(ended: CallEnd): Reach {
   if (ended.status === 'succeeded') return 'answered';
   if (ended.status === 'abandoned') return 'unknown';
   const kind = kindOf(toFailure(ended.error));
-  if (kind === 'aborted') return 'unknown';
+  // What becomes of a process of ours says nothing of the service.
+  if (kind === 'aborted' || kind === 'crashed' || kind === 'outOfMemory') return 'unknown';
   return kind === 'network' || kind === 'timeout' ? 'unreachable' : 'answered';
 }
 

@@ -20,7 +20,17 @@ export interface Attempt {
   chance: number;
 }
 
-export type Kind = 'timeout' | 'rateLimit' | 'invalidInput' | 'notAllowed' | 'auth' | 'network' | 'aborted' | 'other';
+export type Kind =
+  | 'timeout'
+  | 'rateLimit'
+  | 'invalidInput'
+  | 'notAllowed'
+  | 'auth'
+  | 'network'
+  | 'crashed'
+  | 'outOfMemory'
+  | 'aborted'
+  | 'other';
 
 const CODES: Readonly<Record<string, Kind>> = {
   TOOL_TIMEOUT: 'timeout',
@@ -54,6 +64,8 @@ const CODES: Readonly<Record<string, Kind>> = {
   UND_ERR_CONNECT_TIMEOUT: 'network',
   UND_ERR_HEADERS_TIMEOUT: 'timeout',
   UND_ERR_BODY_TIMEOUT: 'timeout',
+  PROCESS_EXIT: 'crashed',
+  MEMORY_LIMIT: 'outOfMemory',
   ABORT_ERR: 'aborted',
   ERR_CANCELED: 'aborted',
 };
@@ -119,7 +131,10 @@ export function judge(failure: Failure, { attempt, retry, effect, chance }: Atte
       return backoff(2 * retry.delayMs);
     case 'timeout':
       return irreversible ? DOUBT : again(0, TIMEOUT_FACTOR);
+    case 'outOfMemory':
+      return irreversible ? DOUBT : fail;
     case 'network':
+    case 'crashed':
     case 'aborted':
       return irreversible ? DOUBT : backoff(retry.delayMs);
     case 'other':

@@ -1,3 +1,4 @@
+import type { Approval } from '../protocol/spec.ts';
 import type { CallInDoubt, RunHandle } from '../run.ts';
 import type { Summary } from '../summary.ts';
 import type { Signal } from './driving.ts';
@@ -5,11 +6,14 @@ import type { Progress } from './progress.ts';
 
 export interface Outcome {
   summary: Summary;
-  /** Where the run has not ended: the calls that stand in its way. None: it waits for a message. */
-  inDoubt: CallInDoubt[];
+  /** Where the run has not ended: the calls that stand in its way. None of both, and not paused: it waits for a message. */
+  inDoubt: readonly CallInDoubt[];
+  approvals: readonly Approval[];
   /** It was let go of before that, and goes on where it is recovered. */
   interrupted?: Signal;
 }
+
+const NONE = { inDoubt: [], approvals: [] };
 
 /** Until the run has ended or, living here, only waits for somebody, or is to be let go of. @throws what this process lost it by */
 export async function drive(run: RunHandle, progress: Progress, letGo: Promise<Signal>): Promise<Outcome> {
@@ -17,9 +21,11 @@ export async function drive(run: RunHandle, progress: Progress, letGo: Promise<S
   shown.catch(() => {});
   try {
     const how = await Promise.race([run.settled(), letGo]);
-    if (how === 'SIGINT' || how === 'SIGTERM') return { summary: await run.summary(), inDoubt: [], interrupted: how };
+    if (how === 'SIGINT' || how === 'SIGTERM') return { summary: await run.summary(), ...NONE, interrupted: how };
     if (how === 'ended') await shown;
-    return { summary: await run.summary(), inDoubt: how === 'ended' ? [] : await run.inDoubt() };
+    if (how === 'ended') return { summary: await run.summary(), ...NONE };
+    const { inDoubt, approvals } = await run.pending();
+    return { summary: await run.summary(), inDoubt, approvals };
   } finally {
     progress.end();
   }

@@ -9,7 +9,7 @@ export const EXIT = {
   usage: 2,
   killed: 3,
   budget: 4,
-  /** Waiting for a person. */
+  /** Waiting for a person: an approval, a decision, a message, somebody who resumes it. */
   waiting: 5,
   /** Left at a signal, as shells have it. */
   left: 130,
@@ -26,6 +26,7 @@ const BY_CODE: Partial<Record<ErrorCode, ExitCode>> = {
   DEFINITION_CHANGED: EXIT.usage,
   BUDGET_EXCEEDED: EXIT.budget,
   KILLED: EXIT.killed,
+  APPROVAL_DENIED: EXIT.failed,
   IN_DOUBT: EXIT.waiting,
 };
 
@@ -43,6 +44,8 @@ export function exitOfSummary({ status, error }: Summary): ExitCode {
       return EXIT.killed;
     case 'created':
     case 'running':
+    case 'paused':
+    case 'wrappingUp':
       return EXIT.waiting;
   }
 }

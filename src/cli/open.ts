@@ -12,6 +12,8 @@ export interface CommonOptions {
   config?: string;
   json?: boolean;
   color?: boolean;
+  /** Of commands that change something: who asks. */
+  by?: string;
 }
 
 export interface Session {
@@ -28,7 +30,15 @@ export async function open(options: CommonOptions, work: (session: Session) => P
   const backend = checkedBackend(config.backend);
   const report = (error: unknown, where: string): void =>
     terminal.note(harmless(`troupe: ${where}: ${errorData(error).message}`));
-  const troupe = await createTroupe({ backend, definitions, tools, recover: false, report });
+  const { by } = options;
+  const troupe = await createTroupe({
+    backend,
+    definitions,
+    tools,
+    recover: false,
+    report,
+    ...(by !== undefined && { principal: by }),
+  });
   try {
     return await work({ troupe, config, terminal });
   } finally {

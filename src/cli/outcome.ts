@@ -1,16 +1,19 @@
 import type { Summary } from '../summary.ts';
 import type { Outcome } from './drive.ts';
 import { EXIT, exitOfSummary, type ExitCode } from './exit.ts';
-import { doubtLines, summaryLines } from './render.ts';
+import { approvalLines, doubtLines, summaryLines } from './render.ts';
 import type { Terminal } from './terminal.ts';
 
 /** How a run stands now that its command is over, for people. */
-export function outcomeLines({ summary, inDoubt, interrupted }: Outcome, terminal: Terminal): string[] {
+export function outcomeLines({ summary, inDoubt, approvals, interrupted }: Outcome, terminal: Terminal): string[] {
   const lines = summaryLines(summary, terminal);
+  const { run, status } = summary;
   if (summary.endedAt !== undefined) return lines;
-  if (interrupted !== undefined) return [...lines, `let go of; to go on: troupe recover ${summary.run}`];
-  if (inDoubt.length > 0) return [...lines, ...doubtLines(summary.run, inDoubt, terminal)];
-  return [...lines, `it waits for a message; then: troupe recover ${summary.run}`];
+  if (interrupted !== undefined) return [...lines, `let go of; to go on: troupe recover ${run}`];
+  if (status === 'paused') lines.push(`to go on: troupe resume ${run}`);
+  lines.push(...approvalLines(run, approvals, terminal), ...doubtLines(run, inDoubt, terminal));
+  if (status === 'paused' || inDoubt.length + approvals.length > 0) return lines;
+  return [...lines, `it waits for a message: troupe send ${run} <type>`];
 }
 
 export const outcomeData = ({ summary, ...rest }: Outcome): Summary & Omit<Outcome, 'summary'> => ({

@@ -1,8 +1,11 @@
+import type { AnyMachineSnapshot } from 'xstate';
+import { skipped } from '../../machines/plan.ts';
 import { systemClock } from '../clock.ts';
-import type { Entry } from '../protocol/entry.ts';
+import { beginOf, type Entry } from '../protocol/entry.ts';
 import { asFailure } from '../codec.ts';
 import type { RunHandle } from '../run.ts';
 import { Tracer } from '../trace.ts';
+import { approvalsIn } from './awaiting.ts';
 import { duration, label } from './render.ts';
 import { harmless, type Terminal } from './terminal.ts';
 import { Tree } from './tree.ts';
@@ -29,6 +32,8 @@ export class Progress {
   readonly #from: number;
   #definition = '';
   #timer: unknown;
+  /** Calls of which it is told that they wait for approval. */
+  readonly #told = new Set<string>();
 
   constructor(run: RunHandle, terminal: Terminal, options: Options = {}) {
     const alone = (options.among ?? 1) === 1;
@@ -41,35 +46,61 @@ export class Progress {
 
   entry(entry: Entry): void {
     if (entry.type === 'run.created') this.#definition = entry.event.definition;
-    if (this.#tree === undefined) return this.#line(entry);
-    this.#tree.entry(entry);
+    if (this.#tree === undefined) this.#line(entry);
+    else this.#tree.entry(entry);
     this.#timer ??= this.#clock.setTimeout(() => this.#draw(), DRAW_MS);
   }
 
   /** What was drawn last stays on the screen. */
   end(): void {
-    if (this.#tree === undefined) return;
     this.#clock.clearTimeout(this.#timer);
+    if (this.#tree === undefined) return this.#tellSkipped();
     this.#draw();
     this.#terminal.keep();
   }
 
+  get #snapshot(): AnyMachineSnapshot | undefined {
+    return this.#run.getSnapshot() as AnyMachineSnapshot | undefined;
+  }
+
   #draw(): void {
     this.#timer = undefined;
-    this.#terminal.draw(this.#tree?.lines(this.#run.getSnapshot(), this.#terminal) ?? []);
+    if (this.#tree === undefined) this.#tellApprovals();
+    else this.#terminal.draw(this.#tree.lines(this.#snapshot, this.#terminal));
+  }
+
+  #say(text: string): void {
+    this.#terminal.say(`${this.#prefix}${harmless(text)}`);
+  }
+
+  #tellApprovals(): void {
+    const snapshot = this.#snapshot;
+    if (snapshot?.status !== 'active') return;
+    for (const { call, hash } of approvalsIn(snapshot)) {
+      if (this.#told.has(hash)) continue;
+      this.#told.add(hash);
+      this.#say(`${label(call, this.#definition)} waits for approval: troupe approve ${this.#run.id} ${call}`);
+    }
+  }
+
+  #tellSkipped(): void {
+    const snapshot = this.#snapshot;
+    if (snapshot === undefined) return;
+    for (const [step, reason] of skipped(snapshot)) this.#say(`skipped ${step}: ${reason}`);
   }
 
   #line(entry: Entry): void {
     const durationMs = this.#tracer.durationMs(entry);
     const text = this.#textOf(entry, durationMs === undefined ? '' : ` (${duration(durationMs)})`);
-    if (text !== undefined && entry.seq >= this.#from) this.#terminal.say(`${this.#prefix}${harmless(text)}`);
+    if (text !== undefined && entry.seq >= this.#from) this.#say(text);
   }
 
   #textOf(entry: Entry, took: string): string | undefined {
     const name = label(entry.target, this.#definition);
+    const child = beginOf(entry)?.child;
     switch (entry.type) {
       case 'leaf.started':
-        return `begun ${name}${entry.event.attempt === 1 ? '' : ' again'}`;
+        return `begun ${name}${entry.event.attempt === 1 ? '' : ' again'}${child === undefined ? '' : `: run ${child.run}`}`;
       case 'leaf.succeeded':
         return `done ${name}${took}`;
       case 'leaf.failed':
@@ -80,8 +111,16 @@ export class Progress {
         return `failed an action of ${name}: ${asFailure(entry.event.error).message}`;
       case 'message.received':
         return `told ${name} ${entry.event.event.type}`;
+      case 'message.refused':
+        return `refused ${entry.event.type}: ${entry.event.error.message}`;
       case 'run.recovered':
         return 'recovered';
+      case 'run.paused':
+        return `paused by ${entry.event.by}: ${entry.event.reason}`;
+      case 'run.resumed':
+        return `resumed by ${entry.event.by}`;
+      case 'checkpoint':
+        return `checkpoint ${entry.event.label}`;
       case 'budget.exceeded':
         return `over budget: ${entry.event.spent} of ${entry.event.limit} ${entry.event.resource}`;
       default:

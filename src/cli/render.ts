@@ -1,3 +1,4 @@
+import type { Approval } from '../protocol/spec.ts';
 import type { CallInDoubt } from '../run.ts';
 import type { Summary } from '../summary.ts';
 import type { TraceEvent } from '../trace.ts';
@@ -37,7 +38,8 @@ export function duration(ms: number): string {
   return parts.slice(0, 2).join(' ');
 }
 
-const short = (value: unknown, limit = 100): string => {
+/** As JSON, cut where it is long. */
+export const short = (value: unknown, limit = 100): string => {
   const text = harmless(toJson(value));
   return text.length > limit ? `${text.slice(0, limit - 1)}…` : text;
 };
@@ -87,16 +89,18 @@ export function causeLines([first, ...rest]: readonly TraceEvent[]): string[] {
   );
 }
 
-/** What a tool's call, or a leaf of a machine, is called for people. */
+/** What a tool's call, or a leaf of a machine, is called for people; `#2`: its second try. */
 export function label(key: string, definition: string): string {
   const [, path = '', ordinal] = /^(.*?)(?:(?:^|\/)attempt(?::(\d+))?)?$/.exec(key.replace(/^body(?:\/|$)/, '')) ?? [];
   const name = path.replaceAll(/%(25|2f|3a|40)/g, (escaped) => decodeURIComponent(escaped));
-  return harmless(`${name === '' ? definition : name}${ordinal === undefined ? '' : ` (attempt ${ordinal})`}`);
+  return harmless(`${name === '' ? definition : name}${ordinal === undefined ? '' : ` #${ordinal}`}`);
 }
 
 const STYLES: Record<Summary['status'], Style> = {
   created: 'dim',
   running: 'cyan',
+  paused: 'yellow',
+  wrappingUp: 'yellow',
   completed: 'green',
   failed: 'red',
   killed: 'yellow',
@@ -117,7 +121,7 @@ export function summaryLines(summary: Summary, terminal: Terminal): string[] {
   const failed = failures === 0 ? '' : `, ${count(failures, 'failure')}`;
   const time = durationMs === undefined ? '' : ` in ${duration(durationMs)}`;
   const lines = [
-    `${terminal.paint(STYLES[status], status)}${time}: ${count(steps, 'call')}${failed}, ${entries} entries`,
+    `${terminal.paint(STYLES[status], status)}${time}: ${count(steps, 'step')}${failed}, ${entries} entries`,
   ];
   if (reason !== undefined) lines.push(harmless(`${reason}${error?.code === undefined ? '' : ` (${error.code})`}`));
   if (status === 'completed' && output !== undefined) lines.push(`output: ${short(output, 2_000)}`);
@@ -140,3 +144,23 @@ export function doubtLines(run: string, calls: readonly CallInDoubt[], terminal:
     `${resolve} --retry              begin it again`,
   ];
 }
+
+/** Which calls wait for somebody's approval, and how it is given. */
+export function approvalLines(run: string, approvals: readonly Approval[], terminal: Terminal): string[] {
+  if (approvals.length === 0) return [];
+  const many = `${count(approvals.length, 'call')} ${approvals.length === 1 ? 'waits' : 'wait'} for approval`;
+  return [
+    terminal.paint('yellow', many),
+    ...approvals.flatMap((approval) => [
+      `  ${approvalText(approval)}  ${short(approval.input)}`,
+      `    ${approveCommand(run, approval)}`,
+    ]),
+  ];
+}
+
+const approvalText = ({ call, tool, approvers }: Approval): string =>
+  flat(`${call} (${tool})${approvers === null ? '' : ` by ${approvers.join(' or ')}`}`);
+
+/** For a shell. The hash holds it to what is shown. */
+const approveCommand = (run: string, { call, hash }: Approval): string =>
+  `troupe approve ${run} ${quoted(harmless(call))} --hash ${hash}`;

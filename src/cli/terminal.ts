@@ -39,6 +39,10 @@ export class Terminal {
     if (json) reserve();
   }
 
+  get rows(): number {
+    return this.#out.rows || 24;
+  }
+
   paint(style: Style, text: string): string {
     return this.#color ? styleText(style, text, { validateStream: false }) : text;
   }
@@ -65,7 +69,7 @@ export class Terminal {
   /** In the place of what was drawn before. */
   draw(lines: readonly string[]): void {
     this.#erase();
-    this.#drawn = lines.slice(-Math.max(1, (this.#out.rows || 24) - 1));
+    this.#drawn = lines.slice(-Math.max(1, this.rows - 1));
     this.#paintDrawn();
   }
 

@@ -1,5 +1,14 @@
-import type { AnyMachineSnapshot, AnyStateMachine, InputFrom, OutputFrom, SnapshotFrom, StateMachine } from 'xstate';
-import type { Effect } from '../protocol/entry.ts';
+import type {
+  AnyActorLogic,
+  AnyMachineSnapshot,
+  AnyStateMachine,
+  InputFrom,
+  OutputFrom,
+  SnapshotFrom,
+  StateMachine,
+} from 'xstate';
+import { costOf } from '../protocol/amount.ts';
+import type { Cost, Effect } from '../protocol/entry.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import { checkId } from '../protocol/ids.ts';
 import { closest } from './closest.ts';
@@ -18,6 +27,7 @@ export interface DurableDefinition<Machine extends AnyStateMachine = AnyStateMac
   readonly kind: 'durable';
   readonly machine: Machine;
   readonly effects: Readonly<Record<string, Effect>>;
+  readonly costs: Readonly<Record<string, (input: unknown) => Cost>>;
   // The border: what they read and give is typed where they are written.
   readonly continueAs: ((snapshot: AnyMachineSnapshot) => unknown) | undefined;
   readonly migrate: { from: DurableDefinition; to: (snapshot: AnyMachineSnapshot) => unknown } | undefined;
@@ -25,11 +35,14 @@ export interface DurableDefinition<Machine extends AnyStateMachine = AnyStateMac
 
 // XState's class has these fifteen parameters; the fourth holds the sources that `setup` was given.
 /* oxlint-disable typescript/no-explicit-any */
-type SourceName<Machine> =
+type SourceOf<Machine> =
   Machine extends StateMachine<any, any, any, infer Actor, any, any, any, any, any, any, any, any, any, any, any>
-    ? Actor['src']
-    : string;
+    ? Actor
+    : { src: string; logic: AnyActorLogic };
 /* oxlint-enable typescript/no-explicit-any */
+
+type SourceName<Machine> = SourceOf<Machine>['src'];
+type InputOfSource<Machine, Name> = InputFrom<Extract<SourceOf<Machine>, { src: Name }>['logic']>;
 
 export interface DurableOptions<Machine extends AnyStateMachine, Before extends AnyStateMachine = AnyStateMachine> {
   /** An id: what its runs are created and recovered by. */
@@ -37,6 +50,11 @@ export interface DurableOptions<Machine extends AnyStateMachine, Before extends 
   version: string;
   /** What its sources do to the world, by name, in child machines too: `idempotent` by default, that is, begun at least once. A misspelt one does not compile. */
   effects?: Partial<Record<SourceName<Machine>, Effect>>;
+  /**
+   * What a call of a source costs at most, by name, in child machines too: held back from the run's budget until it has ended.
+   * A source whose calls say themselves what they have cost (`charge`) is held to what it says. Pure.
+   */
+  costs?: { [Name in SourceName<Machine>]?: Cost | ((input: InputOfSource<Machine, Name>) => Cost) };
   /**
    * For runs that live long: the input of a new beginning, so that what came before need not be folded any more; undefined: not now.
    * Asked when nothing is under way and there are 1,000 entries and more since the last beginning. Timers and child actors begin anew. Pure.
@@ -55,7 +73,7 @@ export function durable<Machine extends AnyStateMachine, Before extends AnyState
   machine: Machine,
   options: DurableOptions<Machine, Before>,
 ): DurableDefinition<Machine> {
-  const { name, version, effects = {}, continueAs, migrate } = options;
+  const { name, version, effects = {}, costs = {}, continueAs, migrate } = options;
   checkId(name, 'definition name');
   if (typeof version !== 'string' || version === '')
     throw new ValidationError(`Definition ${name} has no version; give it one, such as version: '1'.`, {
@@ -73,6 +91,7 @@ export function durable<Machine extends AnyStateMachine, Before extends AnyState
     version,
     machine,
     effects: effects as Record<string, Effect>,
+    costs: checkedCosts(name, machine, costs),
     continueAs: continueAs as DurableDefinition['continueAs'],
     migrate: migrate as DurableDefinition['migrate'],
   };
@@ -84,17 +103,34 @@ const EFFECTS: readonly unknown[] = ['read', 'idempotent', 'irreversible'] satis
 function checkEffects(name: string, machine: AnyStateMachine, effects: object): void {
   const sources = sourcesOf(machine);
   for (const [source, effect] of Object.entries(effects)) {
-    if (!sources.has(source))
-      throw new ValidationError(
-        `Definition ${name} says what ${source} does, and there is no such source; closest: ${closest(source, [...sources]).join(', ') || 'none'}.`,
-        { definition: name, source },
-      );
+    mustBeSource(name, source, sources);
     if (!EFFECTS.includes(effect))
       throw new ValidationError(
         `Definition ${name}: ${source} is ${JSON.stringify(effect)}; it is one of ${EFFECTS.join(', ')}.`,
         { definition: name, source, effect },
       );
   }
+}
+
+/** @throws ValidationError */
+function checkedCosts(name: string, machine: AnyStateMachine, costs: object): DurableDefinition['costs'] {
+  const sources = sourcesOf(machine);
+  const checked: Record<string, (input: unknown) => Cost> = {};
+  for (const [source, cost] of Object.entries(costs) as [string, Cost | ((input: unknown) => Cost)][]) {
+    mustBeSource(name, source, sources);
+    if (typeof cost !== 'function') costOf(cost, `cost of ${source} in definition ${name}`);
+    checked[source] = typeof cost === 'function' ? cost : () => cost;
+  }
+  return checked;
+}
+
+/** @throws ValidationError */
+function mustBeSource(name: string, source: string, sources: ReadonlySet<string>): void {
+  if (sources.has(source)) return;
+  throw new ValidationError(
+    `Definition ${name} speaks of ${source}, and there is no such source; closest: ${closest(source, [...sources]).join(', ') || 'none'}.`,
+    { definition: name, source },
+  );
 }
 
 /** Of the machine and of those that it invokes, by name. */

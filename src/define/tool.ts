@@ -1,9 +1,10 @@
 import type { z } from 'zod';
 import { milliseconds, type Duration } from '../protocol/duration.ts';
-import type { Effect } from '../protocol/entry.ts';
+import type { Cost, Effect } from '../protocol/entry.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import { checkId } from '../protocol/ids.ts';
-import type { RetrySpec, Tool, ToolContext } from '../protocol/spec.ts';
+import type { ApprovalSpec, ProcessSpec, RetrySpec, Tool, ToolContext } from '../protocol/spec.ts';
+import { mustBeInline, processSpec, type InlineOptions, type ProcessOptions } from './isolation.ts';
 
 export interface RetryOptions {
   /** Tries in all, the first included; 3 by default. */
@@ -14,8 +15,8 @@ export interface RetryOptions {
   maxDelay?: Duration;
 }
 
-/** `Input`: what a caller gives; `Parsed`: what its schema makes of it. `Given`: what `execute` gives. */
-interface ToolBase<Input, Parsed, Given> {
+/** `Input`: what a caller gives; `Parsed`: what its schema makes of it. */
+interface Described<Input, Parsed> {
   /** An id, unique among the tools of its module. */
   name: string;
   description: string;
@@ -27,8 +28,23 @@ interface ToolBase<Input, Parsed, Given> {
   /** Of one attempt; `'30s'` by default. The attempt after one that timed out has twice as long. */
   timeout?: Duration;
   retry?: RetryOptions;
+  /**
+   * Calls that wait until somebody approves them: all, or those for which this is true; none by default. It is given what the schema makes of
+   * the input, as `execute` is. Pure, and then so must the schema be.
+   */
+  needsApproval?: boolean | ((input: Parsed) => boolean);
+  /** Who may approve; anybody by default. */
+  approvers?: readonly string[];
+  /** A call that nobody has decided by then counts as denied; `'1d'` by default. */
+  approvalTimeout?: Duration;
+  /** What a call may cost at most: held back from the budget until it has ended. Pure. */
+  cost?: Cost | ((input: Input) => Cost);
   /** Calls of this tool under way at once in this process; as many as its module takes by default. */
   concurrency?: number;
+}
+
+/** `Given`: what `execute` gives. */
+interface ToolBase<Input, Parsed, Given> extends Described<Input, Parsed>, InlineOptions {
   execute: (input: Parsed, context: ToolContext) => Given | Promise<Given>;
 }
 
@@ -37,7 +53,18 @@ export interface ToolOptions<Input, Parsed, Output, Given> extends ToolBase<Inpu
   outputSchema: z.ZodType<Output, Given>;
 }
 
+export interface IsolatedToolOptions<Input, Parsed, Output> extends Described<Input, Parsed>, ProcessOptions {
+  /** What a caller is given back: what it makes of what the module gives. Without it nothing is known of that. */
+  outputSchema: z.ZodType<Output>;
+}
+
 /** Something an agent or a plan may call. @throws ValidationError */
+export function tool<Input, Parsed, Output>(
+  options: IsolatedToolOptions<Input, Parsed, Output>,
+): Tool<Input, Output, Parsed>;
+export function tool<Input, Parsed>(
+  options: Described<Input, Parsed> & ProcessOptions & { outputSchema?: undefined },
+): Tool<Input, unknown, Parsed>;
 export function tool<Input, Parsed, Output, Given>(
   options: ToolOptions<Input, Parsed, Output, Given>,
 ): Tool<Input, Output, Parsed, Given>;
@@ -45,9 +72,11 @@ export function tool<Input, Parsed, Output>(
   options: ToolBase<Input, Parsed, Output> & { outputSchema?: undefined },
 ): Tool<Input, Output, Parsed, Output>;
 export function tool(
-  options: ToolBase<unknown, unknown, unknown> & { outputSchema?: z.ZodType | undefined },
+  options: (ToolBase<unknown, unknown, unknown> | (Described<unknown, unknown> & ProcessOptions)) & {
+    outputSchema?: z.ZodType | undefined;
+  },
 ): Tool<unknown, unknown> {
-  const { name, description, phrases = [], inputSchema, outputSchema, concurrency, execute } = options;
+  const { name, description, phrases = [], inputSchema, outputSchema, concurrency } = options;
   const { effect = 'irreversible', timeout = '30s', retry = {} } = options;
   checkId(name, 'tool name');
   const called = `tool ${name}`;
@@ -63,7 +92,41 @@ export function tool(
     timeoutMs: milliseconds(timeout, `timeout of ${called}`),
     retry: { ...DEFAULT_RETRY, ...retrySpec(retry, called) },
     concurrency,
-    execute,
+    approval: approvalSpec(options, called),
+    cost: typeof options.cost === 'object' ? constant(options.cost) : options.cost,
+    ...performed(options, called),
+  };
+}
+
+/** @throws ValidationError */
+function performed(
+  options: ToolBase<unknown, unknown, unknown> | (Described<unknown, unknown> & ProcessOptions),
+  of: string,
+): Pick<ToolBase<unknown, unknown, unknown>, 'execute'> | { process: ProcessSpec } {
+  if (options.isolation === 'process') return { process: processSpec(options, of) };
+  mustBeInline(options, options.execute, of);
+  return { execute: options.execute };
+}
+
+const constant =
+  <T>(value: T) =>
+  (): T =>
+    value;
+
+/** @throws ValidationError */
+function approvalSpec(
+  {
+    needsApproval = false,
+    approvers,
+    approvalTimeout = '1d',
+  }: Pick<ToolBase<unknown, unknown, unknown>, 'needsApproval' | 'approvers' | 'approvalTimeout'>,
+  of: string,
+): ApprovalSpec | undefined {
+  if (needsApproval === false) return undefined;
+  return {
+    needed: needsApproval === true ? () => true : needsApproval,
+    approvers: approvers ?? null,
+    timeoutMs: milliseconds(approvalTimeout, `approvalTimeout of ${of}`),
   };
 }
 

@@ -9,7 +9,10 @@ export type ErrorCode =
   | 'RATE_LIMIT'
   | 'AUTH'
   | 'NETWORK'
+  | 'PROCESS_EXIT'
+  | 'MEMORY_LIMIT'
   | 'PLAN'
+  | 'APPROVAL_DENIED'
   | 'BUDGET_EXCEEDED'
   | 'KILLED'
   | 'INVALID_STATE_TRANSITION'
@@ -92,6 +95,18 @@ export class NetworkError extends TroupeError {
     super('NETWORK', message, { context, retryable: true, cause });
   }
 }
+/** The process of an isolated tool ended without an answer. `stdout`, `stderr`: the end of what it printed; `discardedBytes`: what it had printed before. */
+export class ProcessExitError extends TroupeError {
+  constructor(message: string, context: { tool: string; exitCode: number | null; signal: string | null } & Context) {
+    super('PROCESS_EXIT', message, { context });
+  }
+}
+/** An isolated tool's processes held more memory than it may, and were ended. `residentBytes` is not there where its heap was full. */
+export class MemoryLimitError extends TroupeError {
+  constructor(message: string, context: { tool: string; memoryBytes: number } & Context) {
+    super('MEMORY_LIMIT', message, { context });
+  }
+}
 /** A plan that cannot be loaded. Lines and columns count from 1. */
 export class PlanError extends TroupeError {
   constructor(message: string, context: { file?: string; line?: number; column?: number } & Context = {}) {
@@ -104,7 +119,7 @@ export class BudgetExceededError extends TroupeError {
   }
 }
 export class KillSwitchTriggeredError extends TroupeError {
-  constructor(message: string, context: { run: string; reason: string }) {
+  constructor(message: string, context: { run: string; reason: string; by?: string }) {
     super('KILLED', message, { context });
   }
 }

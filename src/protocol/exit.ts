@@ -43,3 +43,7 @@ export function toFailure(error: unknown): Failure {
     ...(notPerformed === true ? { notPerformed } : {}),
   };
 }
+
+/** It is certain that the call did nothing. */
+export const isNotPerformed = (error: unknown): boolean =>
+  typeof error === 'object' && error !== null && 'notPerformed' in error;

@@ -18,8 +18,10 @@ export const isId = (value: unknown): value is string =>
   typeof value === 'string' && ID.test(value) && value !== '__proto__';
 
 const show = (value: unknown): string => {
-  const text = typeof value === 'string' ? JSON.stringify(value) : String(typeof value);
-  return text.length > 80 ? `${text.slice(0, 80)}… (${text.length} characters)` : text;
+  if (typeof value !== 'string') return typeof value;
+  // Of one that is very long no more is read.
+  const text = JSON.stringify(value.slice(0, 80));
+  return text.length > 80 ? `${text.slice(0, 80)}… (${value.length} characters)` : text;
 };
 
 /** @throws ValidationError unless `value` is 1 to 128 of A-Z a-z 0-9 _ - */
@@ -34,13 +36,44 @@ export function checkId(value: unknown, what: string): string {
   );
 }
 
+/** No run has this id: its inbox is the control log, of what is asked of more than one run. */
+export const CONTROL = 'troupe' as RunId;
+
 /** @throws ValidationError */
-export const runId = (value: unknown): RunId => checkId(value, 'run id') as RunId;
+export function runId(value: unknown): RunId {
+  const id = checkId(value, 'run id');
+  if (id !== CONTROL) return id as RunId;
+  throw new ValidationError(
+    `The run id '${CONTROL}' is reserved for the log of what is asked of more than one run; choose another.`,
+    { what: 'run id', value: id },
+  );
+}
 
 export const ownerId = (value: unknown): OwnerId => checkId(value, 'owner id') as OwnerId;
 
 /** @throws ValidationError */
 export const tenantId = (value: unknown): TenantId => checkId(value, 'tenant id') as TenantId;
+
+const MAX_PRINCIPAL = 256;
+
+/** Who asks for something: any text, as the caller names people. @throws ValidationError */
+export function checkedPrincipal(by: unknown): string {
+  if (typeof by === 'string' && by.length > 0 && by.length <= MAX_PRINCIPAL && by.isWellFormed()) return by;
+  throw new ValidationError(`${show(by)} does not name who asks; use a text of 1 to ${MAX_PRINCIPAL} characters.`, {
+    by: show(by),
+  });
+}
+
+const MAX_TEXT = 10_000;
+
+/** What somebody says beside what they ask, such as a reason: any text. @throws ValidationError */
+export function checkedText(text: unknown, what: string): string {
+  if (typeof text === 'string' && text.length <= MAX_TEXT && text.isWellFormed()) return text;
+  throw new ValidationError(
+    `The ${what} ${show(text)} cannot be recorded; use a text of at most ${MAX_TEXT} characters.`,
+    { what, limit: MAX_TEXT },
+  );
+}
 
 export const DEFAULT_TENANT = tenantId('default');
 

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Effect } from './entry.ts';
+import type { Cost, Effect } from './entry.ts';
 
 /** What users define, as data, schemas and pure functions that machines read. What acts (`execute`) stands beside it. */
 
@@ -10,6 +10,38 @@ export interface RetrySpec {
   delayMs: number;
   /** No backoff is longer; what a service asks for with retry-after may be. */
   maxDelayMs: number;
+}
+
+/** Which calls wait until somebody approves them, who may, and for how long: then they count as denied. */
+export interface ApprovalSpec {
+  needed: (input: unknown) => boolean;
+  /** Null: anybody. */
+  approvers: readonly string[] | null;
+  timeoutMs: number;
+}
+
+/** A call that waits for approval. `hash` is of tool, arguments, run and call: a decision about it names it. */
+export interface Approval {
+  run: string;
+  call: string;
+  tool: string;
+  input: unknown;
+  hash: string;
+  approvers: readonly string[] | null;
+}
+
+/** How an isolated tool is run: each attempt in a process of its own. */
+export interface ProcessSpec {
+  /** URL of the file whose default export is what `execute` would be. */
+  module: string;
+  /** What its processes may hold together. */
+  memoryBytes: number;
+  /** Of what it prints: the last of it, which an error carries. */
+  outputBytes: number;
+  /** From being told to end, or having answered, to being killed. */
+  graceMs: number;
+  /** Besides what every process is given. */
+  env: Readonly<Record<string, string>>;
 }
 
 interface ToolSpec<Input, Output> {
@@ -24,6 +56,9 @@ interface ToolSpec<Input, Output> {
   /** Of one attempt. */
   timeoutMs: number;
   retry: RetrySpec;
+  approval: ApprovalSpec | undefined;
+  /** What a call may cost at most: held back from the budget until it has ended. */
+  cost: ((input: unknown) => Cost) | undefined;
   /** Calls of this tool under way at once in this process; undefined: as many as its module takes. */
   concurrency: number | undefined;
   readonly types?: { input: (input: Input) => void; output: Output };
@@ -39,14 +74,18 @@ export interface ToolContext {
   attempt: number;
   run: string;
   call: string;
+  /** Says what the call has cost, as it learns of it; the sum is what it has cost. @throws BudgetExceededError: it has cost that all the same */
+  charge: (cost: Cost) => void;
 }
 
 // Whoever calls a tool does not care what its schemas make of what they are given, so only `any` stands for it there.
 /* oxlint-disable typescript/no-explicit-any */
 /** `Input` is what a caller gives and `Output` what it is given back; `execute` takes what the first schema makes, `Parsed`, and gives what the second takes, `Given`. */
-export interface Tool<Input, Output, Parsed = any, Given = any> extends ToolSpec<Input, Output> {
-  execute: (input: Parsed, context: ToolContext) => Given | Promise<Given>;
-}
+export type Tool<Input, Output, Parsed = any, Given = any> = ToolSpec<Input, Output> &
+  (
+    | { execute: (input: Parsed, context: ToolContext) => Given | Promise<Given>; process?: undefined }
+    | { execute?: undefined; process: ProcessSpec }
+  );
 
 export type AnyTool = Tool<any, unknown>;
 /* oxlint-enable typescript/no-explicit-any */
@@ -171,6 +210,9 @@ export interface ToolPolicy {
   retry: RetrySpec;
   /** What chance is drawn from: of each call its own, and in a fold the same. */
   seed: (self: object) => string;
+  /** What this call waits for, if it needs approval. Undefined: none of its calls does. */
+  approval: ((input: unknown, self: object) => Approval | undefined) | undefined;
+  approvalTimeoutMs: number;
   /** Whether the tool could have given this output: asked of one that is given by hand. */
   accepts: (output: unknown) => boolean;
 }

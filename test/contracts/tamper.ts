@@ -32,7 +32,7 @@ const isSeen = (kind: Damage, seq: number, last: number): boolean => kind !== 'm
 const posts = (run: RunId): Stored[] => {
   const made: Stored[] = [];
   for (let seq = 1; seq <= LENGTH; seq += 1) {
-    const message = { type: 'send', event: { type: 'E' }, cause: null } as const;
+    const message = { by: 'ana', type: 'send', event: { type: 'E' }, cause: null } as const;
     made.push(sealPost({ v: INBOX_VERSION, run, seq, at: 1, message }, made.at(-1)?.hash ?? GENESIS));
   }
   return made;

@@ -173,6 +173,29 @@ describe('commands', { timeout: 60_000 }, () => {
     }
   });
 
+  test("control.md's run as printed, in order, and end as said", { timeout: 120_000 }, async () => {
+    const blocks = blocksOf('docs/guides/control.md');
+    const config = blocks.findLast(({ language }) => language === 'ts')?.text ?? '';
+    const shown =
+      blocks
+        .findLast(({ language }) => language === 'sh')
+        ?.text.trim()
+        .split('\n') ?? [];
+    expect(shown.length).toBeGreaterThan(10);
+    const cwd = join(folder, 'control');
+    mkdirSync(cwd);
+    writeFileSync(join(cwd, 'troupe.config.ts'), config);
+    const troupe = `troupe() { '${process.execPath}' --conditions=troupe-source '${join(root, 'src/cli/main.ts')}' "$@"; }`;
+    for (const line of shown) {
+      const [, command = '', code = ''] = /^(.*?) +# (\d)/.exec(line) ?? [];
+      const ended = await run('bash', ['-c', `${troupe}; ${command}`], { cwd }).then(
+        () => 0,
+        (error: { code: number; stderr: string }) => error.code,
+      );
+      expect([command, ended]).toEqual([command, Number(code)]);
+    }
+  });
+
   const shapes = ['run', 'ps', 'show', 'kill', 'recover', 'resolve', 'replay', 'logs', 'draw', 'doctor'];
   test.concurrent.each(shapes)('troupe %s is shown, and there', async (command) => {
     expect(read('README.md')).toMatch(new RegExp(`(troupe -- |\`)${command}\\b`));

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { fromPromise, initialTransition, transition, type SnapshotFrom } from 'xstate';
 import { runMachine, type RunEvent } from '../../machines/run.ts';
+import type { Exhausted } from '../../src/protocol/entry.ts';
 import type { Exit } from '../../src/protocol/exit.ts';
 
 const inputs: unknown[] = [];
@@ -53,9 +54,24 @@ describe('a body that ends', () => {
 
 test('a spent budget fails it and stops the body', () => {
   const error = { name: 'BudgetExceededError', message: 'spent' };
-  const [state, actions] = transition(machine, active(), { type: 'troupe.budgetExceeded', error });
+  const [state, actions] = transition(machine, active(), { type: 'troupe.budgetExceeded', onExhausted: 'fail', error });
   expect([state.value, state.output]).toEqual(['failed', { status: 'failed', error }]);
   expect(actions).toMatchObject([{ type: 'xstate.stopChild' }]);
+});
+
+test('a budget that is spent while it is paused changes nothing, unless it fails it', () => {
+  const paused = step(active(), { type: 'troupe.pause' });
+  const exceeded = (onExhausted: 'fail' | 'pause' | 'handBack') =>
+    step(paused, {
+      type: 'troupe.budgetExceeded',
+      onExhausted,
+      error: { name: 'BudgetExceededError', message: 'spent' },
+    }).value;
+  expect([exceeded('pause'), exceeded('handBack'), exceeded('fail')]).toEqual([
+    { active: 'paused' },
+    { active: 'paused' },
+    'failed',
+  ]);
 });
 
 describe('a kill', () => {
@@ -73,15 +89,58 @@ describe('a kill', () => {
 
   test('while it is being killed nothing else counts', () => {
     const killing = step(active(), kill);
-    const others = [kill, { type: 'troupe.start' }, done(1), { type: 'troupe.budgetExceeded', error: {} }];
+    const others = [
+      kill,
+      { type: 'troupe.start' },
+      done(1),
+      { type: 'troupe.budgetExceeded', onExhausted: 'fail', error: {} },
+    ];
     expect(others.map((event) => step(killing, event).value)).toEqual(others.map(() => 'killing'));
   });
 
   test('nothing is killed that nobody asked for', () => {
     expect([step(active(), { type: 'troupe.killed' }).value, step(created(), done(1)).value]).toEqual([
-      'active',
+      { active: 'running' },
       'created',
     ]);
+  });
+});
+
+describe('a pause', () => {
+  const [pause, resume] = [{ type: 'troupe.pause' }, { type: 'troupe.resume' }];
+  const error = { name: 'BudgetExceededError', message: 'spent' };
+  const exceeded = (onExhausted: Exhausted) => ({ type: 'troupe.budgetExceeded', onExhausted, error });
+
+  test('holds until it is resumed, and the body goes on all the time', () => {
+    const [paused, actions] = transition(machine, active(), pause as RunEvent);
+    expect([paused.value, actions]).toEqual([{ active: 'paused' }, []]);
+    expect(step(paused, resume).value).toEqual({ active: 'running' });
+    expect(step(paused, done(1)).value).toBe('completed');
+    expect(step(paused, kill).value).toBe('killing');
+  });
+
+  test('can be taken only by a run that goes on, ended only by one that is paused', () => {
+    const paused = step(active(), pause);
+    const can = [active(), paused, created(), step(active(), done(1))].map((state) => [
+      state.can(pause as RunEvent),
+      state.can(resume as RunEvent),
+    ]);
+    expect(can).toEqual([
+      [true, false],
+      [false, true],
+      [false, false],
+      [false, false],
+    ]);
+  });
+
+  test('is what a spent budget comes to, or one last turn, as it was agreed', () => {
+    expect(step(active(), exceeded('pause')).value).toEqual({ active: 'paused' });
+    const [last, actions] = transition(machine, active(), exceeded('handBack') as RunEvent);
+    expect(last.value).toEqual({ active: 'wrappingUp' });
+    expect(actions).toMatchObject([{ type: 'xstate.sendTo', params: { event: { type: 'troupe.wrapUp', error } } }]);
+    // There is no second one.
+    expect(step(last, exceeded('handBack')).value).toBe('failed');
+    expect(step(last, done(1)).value).toBe('completed');
   });
 });
 

@@ -14,6 +14,8 @@ const POLICY: ToolPolicy = {
   timeoutMs: 1_000,
   retry: { attempts: 3, delayMs: 500, maxDelayMs: 30_000 },
   seed: () => 'run/call',
+  approval: undefined,
+  approvalTimeoutMs: 0,
   accepts: (output) => z.object({ id: z.string() }).safeParse(output).success,
 };
 

@@ -63,7 +63,8 @@ describe('what breaks', () => {
     const process = await Process.start(leaving);
     await process.quiet();
     process.run.observe(({ type }) => {
-      if (type === 'leaf.succeeded') void process.run.send({ type: 'STOP' }, null);
+      if (type === 'leaf.succeeded')
+        void process.run.obey({ type: 'send', event: { type: 'STOP' }, cause: null, by: 'test' });
     });
     process.world.open('look')[0]?.resolve(null);
     await process.drive();
@@ -130,7 +131,9 @@ describe('what breaks', () => {
     process.clock.increment(10);
     await process.quiet();
     let refused: unknown;
-    process.run.send({ type: 'X' }, null).catch((error: unknown) => (refused = error));
+    process.run
+      .obey({ type: 'send', event: { type: 'X' }, cause: null, by: 'test' })
+      .catch((error: unknown) => (refused = error));
     await process.quiet();
     process.clock.increment(1000);
     await process.quiet();

@@ -151,7 +151,7 @@ const PATTERNS: Record<number, () => Promise<void>> = {
     });
     const handle = await (await troupe()).start(waiting, undefined);
     for await (const { type } of handle.entries()) if (type === 'leaf.started') break;
-    await handle.kill('not needed');
+    await handle.kill('not needed', { grace: 0 });
     expect([(await handle.result()).metadata.status, aborted]).toEqual(['killed', true]);
   },
   37: async () => {

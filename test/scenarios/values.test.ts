@@ -154,3 +154,19 @@ describe('an output of more than 64 MiB', () => {
     });
   });
 });
+
+describe('an output of bytes', () => {
+  test('is read under data only', async () => {
+    const troupe = await opened();
+    const bytes = tool({
+      name: 'bytes',
+      description: 'Gives three bytes.',
+      effect: 'read',
+      inputSchema: z.unknown(),
+      execute: () => new Uint8Array([7, 8, 9]),
+    });
+    const result = await (await troupe.start(bytes, null)).result();
+    expect(result.data).toEqual(Buffer.from([7, 8, 9]));
+    expect(Object.keys(result)).toEqual(['success', 'data', 'metadata']);
+  });
+});

@@ -158,7 +158,7 @@ describe('R3: what this troupe does not know', () => {
   test.each<[string, object]>([
     ['version 2', { v: 2 }],
     ['version undefined', { v: undefined }],
-    ["type 'run.paused'", { type: 'run.paused' }],
+    ["type 'run.levitated'", { type: 'run.levitated' }],
     ["type 'toString'", { type: 'toString' }],
     ["type 'undefined'", { type: undefined }],
   ])('is refused by name: %s', async (what, changed) => {

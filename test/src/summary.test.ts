@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Entry, EntryEvents, EntryType } from '../../src/protocol/entry.ts';
+import { DEFAULT_TENANT } from '../../src/protocol/ids.ts';
 import { NO_SUMMARY, summarise, summarised, summaryStore, type Summary } from '../../src/summary.ts';
 
 const CREATED: EntryEvents['run.created'] = {
@@ -9,7 +10,11 @@ const CREATED: EntryEvents['run.created'] = {
   chart: 'c',
   input: { sku: 'A1' },
   owner: 'o',
+  by: 'ana',
+  tenant: DEFAULT_TENANT,
   budget: null,
+  parent: null,
+  origins: [],
   spec: null,
 };
 
@@ -61,6 +66,9 @@ describe('a run that has ended', () => {
       run: 'order-42',
       definition: 'checkout',
       status: 'completed',
+      tenant: 'default',
+      parent: null,
+      partial: false,
       steps: 0,
       failures: 0,
       entries: 4,
@@ -92,7 +100,7 @@ describe('a run that has ended', () => {
   });
 
   test('by a kill', async () => {
-    expect(await ended(['run.killed', { reason: 'wrong customer' }])).toMatchObject({
+    expect(await ended(['run.killed', { reason: 'wrong customer', by: 'ana' }])).toMatchObject({
       status: 'killed',
       reason: 'wrong customer',
       error: undefined,
@@ -101,7 +109,7 @@ describe('a run that has ended', () => {
   });
 
   test('before it was started took no time', async () => {
-    const killed = await summarise(journal(['run.created', CREATED], ['run.killed', { reason: 'no' }]));
+    const killed = await summarise(journal(['run.created', CREATED], ['run.killed', { reason: 'no', by: 'ana' }]));
     expect(killed).toMatchObject({ status: 'killed', endedAt: 11_000, durationMs: 0 });
   });
 });
@@ -139,7 +147,7 @@ describe('counting', () => {
       ['timer.fired', null],
       ['message.received', { event: { type: 'GO' } }],
       ['action.failed', { error: 'x' }],
-      ['budget.exceeded', { resource: 'steps', spent: 1, limit: 1 }],
+      ['budget.exceeded', { resource: 'steps', spent: 1, limit: 1, onExhausted: 'fail' }],
     );
     await fc.assert(
       fc.asyncProperty(fc.array(some), async (happened) => {

@@ -10,11 +10,13 @@ export class FaultyStore implements BackendFactory {
   appends = 0;
   readonly #alive = new Set<OwnerId>();
   readonly #faults = new Map<Operation, () => Promise<void>>();
+  readonly #refused = new Map<string, Error>();
   #inner: Backend | undefined;
 
-  /** The next one of these is refused, and nothing is written. */
-  failOnce(operation: Operation, error: Error): void {
-    this.#faults.set(operation, () => Promise.reject(error));
+  /** The next one of these is refused, and nothing is written; with `journal`, the next append to that one. */
+  failOnce(operation: Operation, error: Error, journal?: string): void {
+    if (journal !== undefined) this.#refused.set(journal, error);
+    else this.#faults.set(operation, () => Promise.reject(error));
   }
 
   /** The next one of these waits. `reached` resolves when it does. */
@@ -52,6 +54,9 @@ export class FaultyStore implements BackendFactory {
         append: async (...entries) => {
           this.appends += 1;
           await this.#take('append', owner);
+          const refused = this.#refused.get(entries[0]);
+          this.#refused.delete(entries[0]);
+          if (refused !== undefined) throw refused;
           return journal.append(...entries);
         },
         read: (run, from) => this.#counted(journal.read(run, from), owner),

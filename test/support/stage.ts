@@ -6,7 +6,7 @@ import type { Body, Run, RunPorts } from '../../actors/run.ts';
 import { runMachine } from '../../machines/run.ts';
 import { Deadlines, type Deadline } from '../../src/clock.ts';
 import type { Entry } from '../../src/protocol/entry.ts';
-import { runId } from '../../src/protocol/ids.ts';
+import { DEFAULT_TENANT, runId } from '../../src/protocol/ids.ts';
 import { digest, digestOf } from './digest.ts';
 import { CutJournal } from './journal.ts';
 import { quiet, SimulatedClock } from './simulatedClock.ts';
@@ -88,8 +88,12 @@ export class Process {
       chart: '',
       input,
       owner: 'first',
+      by: 'test',
+      tenant: DEFAULT_TENANT,
       budget: null,
       spec: null,
+      parent: null,
+      origins: [],
     };
     const made = await createRun(RUN, created, process.#body(), process.ports);
     assert(made !== undefined);
@@ -127,7 +131,7 @@ export class Process {
       clock: this.clock,
       in: (value) => inState(this.run.bodyActor, value),
       context: () => contextOf(this.run.bodyActor),
-      send: (event) => void this.run.send(event, null),
+      send: (event) => void this.run.obey({ type: 'send', event, cause: null, by: 'test' }),
     };
     await drive(this.reference, stage, {
       quiet: () => this.quiet(),
@@ -156,7 +160,7 @@ export class Process {
     const src = this.run.system.actor(doubt.call)?.src;
     const output = this.reference.decide?.[typeof src === 'string' ? src : ''];
     assert(output !== undefined, `${doubt.call} is in doubt`);
-    void this.run.resolve(doubt.call, { output });
+    void this.run.obey({ type: 'resolve', call: doubt.call, decision: { output }, seen: 0, by: 'test' });
     return true;
   }
 

@@ -1,35 +1,79 @@
-import type { Receipt } from '../../run.ts';
-import { exitOfError, gravest, type ExitCode } from '../exit.ts';
+import { ValidationError } from '../../protocol/errors.ts';
+import type { Duration } from '../../protocol/duration.ts';
+import type { Receipt, Width } from '../../protocol/receipt.ts';
+import type { Troupe } from '../../troupe.ts';
+import { confirmed } from '../confirm.ts';
+import { EXIT, exitOfError, gravest, type ExitCode } from '../exit.ts';
 import { errorData, shortened } from '../json.ts';
-import { open, type CommonOptions } from '../open.ts';
+import { open, type CommonOptions, type Session } from '../open.ts';
+import { receiptLines } from '../receipt.ts';
+import { count } from '../render.ts';
+import { widthOf, widthOption, widthText, type WidthFlags } from '../width.ts';
 
-export interface KillOptions extends CommonOptions {
+export interface KillOptions extends CommonOptions, WidthFlags {
   reason?: string;
+  /** The API says what it may be. */
+  grace?: Duration;
+  agent?: string;
+  yes?: boolean;
 }
 
 export function kill(ids: readonly string[], options: KillOptions): Promise<ExitCode> {
-  return open(options, async ({ troupe, terminal }) => {
-    const receipts: Receipt[] = [];
-    const failures: { run: string; error: unknown }[] = [];
-    for (const run of ids)
-      try {
-        const receipt = await troupe.kill(run, options.reason);
-        receipts.push(receipt);
-        terminal.say(
-          receipt.status === 'killed'
-            ? `killed ${run}: ${receipt.reason} (entry ${receipt.seq}, ${receipt.ms}ms)`
-            : `${run} had ended before: ${receipt.status}`,
-        );
-        if (receipt.inDoubt.length > 0)
-          terminal.say(`  begun, and nobody knows whether they happened: ${receipt.inDoubt.join(', ')}`);
-      } catch (error) {
-        failures.push({ run, error });
-        terminal.error(error);
-      }
-    terminal.result({
-      receipts,
-      errors: failures.map(({ run, error }) => ({ run: shortened(run), error: errorData(error) })),
-    });
-    return gravest(failures.map(({ error }) => exitOfError(error)));
+  return open(options, async (session) => {
+    const { agent, definition = agent } = options;
+    const width = widthOf({ ...options, ...(definition !== undefined && { definition }) });
+    if ((width === undefined) === (ids.length === 0))
+      throw new ValidationError('Name the runs to kill, or give one of --tenant, --definition and --all.', {
+        runs: ids.length,
+      });
+    if (width === undefined) return killEach(ids, session, options);
+    if (options.yes !== true && !(await confirmed(await question(session.troupe, width)))) {
+      session.terminal.say('nothing was killed');
+      return EXIT.failed;
+    }
+    return killWide(width, session, options);
   });
 }
+
+async function question(troupe: Troupe, width: Width): Promise<string> {
+  const runs = await troupe.runs({ unfinished: true, ...('tenant' in width && { tenant: width.tenant }) });
+  const reached = runs.filter(({ definition }) => !('definition' in width) || definition === width.definition);
+  return `Kill ${widthText(width)}: ${count(reached.length, 'run')} now, and nothing of it begins until it is lifted?`;
+}
+
+const asOf = ({ grace }: KillOptions): { grace?: Duration } => ({ ...(grace !== undefined && { grace }) });
+
+async function killWide(width: Width, { troupe, terminal }: Session, options: KillOptions): Promise<ExitCode> {
+  const receipt = await troupe.kill(width, options.reason, asOf(options));
+  for (const line of receiptLines(receipt, terminal)) terminal.say(line);
+  terminal.say(`nothing of ${widthText(width)} begins until: troupe lift ${widthOption(width)}`);
+  terminal.result({ receipts: [receipt], errors: [] });
+  return exitOfReceipt(receipt);
+}
+
+async function killEach(
+  ids: readonly string[],
+  { troupe, terminal }: Session,
+  options: KillOptions,
+): Promise<ExitCode> {
+  const receipts: Receipt[] = [];
+  const failures: { run: string; error: unknown }[] = [];
+  for (const run of ids)
+    try {
+      const receipt = await troupe.kill(run, options.reason, asOf(options));
+      receipts.push(receipt);
+      for (const line of receiptLines(receipt, terminal)) terminal.say(line);
+    } catch (error) {
+      failures.push({ run, error });
+      terminal.error(error);
+    }
+  terminal.result({
+    receipts,
+    errors: failures.map(({ run, error }) => ({ run: shortened(run), error: errorData(error) })),
+  });
+  return gravest([...failures.map(({ error }) => exitOfError(error)), ...receipts.map(exitOfReceipt)]);
+}
+
+/** Not everything has stopped that was told to. */
+const exitOfReceipt = ({ left, unanswered }: Receipt): ExitCode =>
+  left.length + unanswered.length > 0 ? EXIT.failed : EXIT.completed;

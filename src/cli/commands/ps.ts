@@ -1,39 +1,69 @@
-import { systemClock } from '../../clock.ts';
-import type { RunStatus } from '../../summary.ts';
+import { DEFAULT_TENANT } from '../../protocol/ids.ts';
+import type { KillSwitch } from '../../protocol/receipt.ts';
+import type { RunStatus } from '../../protocol/lifecycle.ts';
 import type { RunInfo } from '../../options.ts';
 import { EXIT, type ExitCode } from '../exit.ts';
+import { family, indented } from '../family.ts';
+import { now } from '../now.ts';
 import { open, type CommonOptions } from '../open.ts';
 import { count, duration, table } from '../render.ts';
+import { standings } from '../standing.ts';
+import { flat } from '../terminal.ts';
+import { waitsText } from '../waits.ts';
+import { widthOption, widthText } from '../width.ts';
 
 export interface PsOptions extends CommonOptions {
   status?: RunStatus;
+  tenant?: string;
 }
 
 export function ps(options: PsOptions): Promise<ExitCode> {
   return open(options, async ({ troupe, terminal }) => {
-    const { status } = options;
-    const runs = await troupe.runs(status === undefined ? {} : { status });
-    const now = systemClock().now();
-    if (terminal.json) terminal.result({ runs: runs.map((info) => ({ ...info, durationMs: lasted(info, now) })) });
+    const { status, tenant } = options;
+    const runs = await troupe.runs({
+      ...(status !== undefined && { status }),
+      ...(tenant !== undefined && { tenant }),
+    });
+    const looked = await standings(troupe, runs);
+    const switches = await troupe.switches();
+    const at = now();
+    if (terminal.json)
+      terminal.result({
+        runs: runs.map((info) => ({
+          ...info,
+          durationMs: lasted(info, at),
+          waitsFor: looked.get(info.run)?.waits ?? null,
+        })),
+        switches,
+      });
     else {
-      const rows = runs.map((info) => [
-        info.run,
+      const tenants = runs.some((info) => info.tenant !== DEFAULT_TENANT && info.tenant !== '');
+      const rows = family(runs).map(({ info, depth }) => [
+        indented(info.run, depth),
         info.definition,
+        ...(tenants ? [info.tenant] : []),
         info.status,
         ownedOf(info),
-        duration(now - info.createdAt),
-        duration(lasted(info, now)),
+        duration(at - info.createdAt),
+        duration(lasted(info, at)),
+        waitsText(looked.get(info.run)?.waits ?? null, info.definition, at),
       ]);
-      for (const line of table([['RUN', 'DEFINITION', 'STATUS', 'OWNED', 'AGE', 'DURATION'], ...rows]))
-        terminal.say(line);
+      const heads = ['RUN', 'DEFINITION', ...(tenants ? ['TENANT'] : []), 'STATUS', 'OWNED', 'AGE', 'DURATION'];
+      for (const line of table([[...heads, 'WAITS FOR'], ...rows])) terminal.say(line);
     }
     const orphans = runs.filter((info) => ownedOf(info) === 'no').length;
     if (orphans > 0) terminal.note(`${count(orphans, 'run')} nobody owns; to go on: troupe recover`);
+    for (const thrown of switches) terminal.note(switchLine(thrown, at));
     return EXIT.completed;
   });
 }
 
-const lasted = ({ createdAt, endedAt }: RunInfo, now: number): number => (endedAt ?? now) - createdAt;
+const switchLine = (thrown: KillSwitch, at: number): string =>
+  flat(
+    `killed: ${widthText(thrown)}, ${duration(at - thrown.at)} ago by ${thrown.by}: ${thrown.reason}; nothing of it begins until: troupe lift ${widthOption(thrown)}`,
+  );
+
+const lasted = ({ createdAt, endedAt }: RunInfo, at: number): number => (endedAt ?? at) - createdAt;
 
 const ownedOf = ({ endedAt, owned }: RunInfo): string => {
   if (endedAt !== undefined) return '-';

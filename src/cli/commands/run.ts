@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { AnyDefinition } from '../../define/definition.ts';
 import type { RunHandle } from '../../run.ts';
+import { budgetOf, type BudgetFlags } from '../budget.ts';
 import { readDefinition } from '../definition.ts';
 import { drive } from '../drive.ts';
 import { driving } from '../driving.ts';
@@ -11,10 +12,10 @@ import { open, type CommonOptions, type Session } from '../open.ts';
 import { exitOfOutcome, outcomeData, outcomeLines } from '../outcome.ts';
 import { Progress } from '../progress.ts';
 
-export interface RunOptions extends CommonOptions {
+export interface RunOptions extends CommonOptions, BudgetFlags {
   input?: string;
   id?: string;
-  steps?: number;
+  tenant?: string;
 }
 
 export function run(source: string, options: RunOptions): Promise<ExitCode> {
@@ -22,12 +23,14 @@ export function run(source: string, options: RunOptions): Promise<ExitCode> {
     const { troupe, config, terminal } = session;
     const input = options.input === undefined ? undefined : await readInput(options.input, '--input');
     const definition = await readDefinition(source, config);
-    const { id = madeUp(), steps } = options;
+    const budget = budgetOf(options);
+    const { id = madeUp(), tenant } = options;
     driving.active = true;
     driving.runs.add(id);
     const handle: RunHandle = await troupe.start(definition, input as never, {
       id,
-      ...(steps !== undefined && { budget: { steps } }),
+      ...(budget !== undefined && { budget }),
+      ...(tenant !== undefined && { tenant }),
     });
     terminal.say(`run ${handle.id}`);
     if (!isKept(definition, session))

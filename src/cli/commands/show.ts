@@ -1,13 +1,16 @@
 import type { Entry } from '../../protocol/entry.ts';
 import { TroupeError } from '../../protocol/errors.ts';
 import type { RunHandle } from '../../run.ts';
-import type { Replay } from '../../options.ts';
+import type { Replay } from '../../replay.ts';
 import { traced, why } from '../../trace.ts';
 import type { Troupe } from '../../troupe.ts';
 import { EXIT, type ExitCode } from '../exit.ts';
 import { errorData } from '../json.ts';
 import { open, type CommonOptions } from '../open.ts';
-import { causeLines, doubtLines, eventRow, summaryLines, table, totalsLine } from '../render.ts';
+import { Facts } from '../facts.ts';
+import { approvalLines, causeLines, doubtLines, eventRow, summaryLines, table, totalsLine } from '../render.ts';
+import { spentText } from '../spent.ts';
+import { flat } from '../terminal.ts';
 
 export interface ShowOptions extends CommonOptions {
   why?: number;
@@ -25,22 +28,39 @@ export function show(id: string, options: ShowOptions): Promise<ExitCode> {
       return EXIT.completed;
     }
     const folded = await fold(troupe, id);
-    const { inDoubt, actors } = folded instanceof TroupeError ? { inDoubt: null, actors: null } : folded;
-    if (terminal.json) terminal.result({ summary, inDoubt, actors, entries });
+    const unknown = folded instanceof TroupeError;
+    const { inDoubt, actors } = unknown ? { inDoubt: null, actors: null } : folded;
+    const approvals = unknown ? null : await run.approvals();
+    const facts = new Facts();
+    for (const entry of entries) facts.note(entry);
+    const { spent, limits, children, checkpoints, paused = null } = facts;
+    if (terminal.json)
+      terminal.result({ summary, paused, spent, limits, children, checkpoints, inDoubt, approvals, actors, entries });
     else {
       terminal.say(`${terminal.paint('bold', id)}  ${summary.definition}`);
       for (const line of summaryLines(summary, terminal)) terminal.say(line);
       terminal.say(totalsLine(summary));
+      for (const line of factLines(facts)) terminal.say(line);
       terminal.say('');
       const rows = Array.from(traced(entries), eventRow);
       for (const line of table([['SEQ', 'TIME', 'TYPE', 'TARGET', 'EVENT', 'TOOK', 'CAUSE'], ...rows]))
         terminal.say(line);
+      for (const line of approvalLines(id, approvals ?? [], terminal)) terminal.say(line);
       for (const line of doubtLines(id, inDoubt ?? [], terminal)) terminal.say(line);
     }
-    if (folded instanceof TroupeError)
-      terminal.note(`troupe: which calls are in doubt cannot be told: ${errorData(folded).message}`);
+    if (unknown) terminal.note(`troupe: which calls are in doubt cannot be told: ${errorData(folded).message}`);
     return EXIT.completed;
   });
+}
+
+function factLines({ spent, limits, paused, children, checkpoints }: Facts): string[] {
+  const lines = [];
+  const spends = spentText(limits, spent);
+  if (spends !== '') lines.push(`spent: ${spends}`);
+  if (paused !== undefined) lines.push(flat(`paused${paused.by === null ? '' : ` by ${paused.by}`}: ${paused.reason}`));
+  for (const { run, definition } of children) lines.push(`began run ${run} (${definition})`);
+  for (const { label, at } of checkpoints) lines.push(`checkpoint ${label} at entry ${at}`);
+  return lines;
 }
 
 /** A run that goes on would never stop telling. */

@@ -17,6 +17,8 @@ test.each([
   ['answered', { code: 'VALIDATION' }],
   ['answered', {}],
   ['unknown', { name: 'AbortError' }],
+  ['unknown', { code: 'PROCESS_EXIT' }],
+  ['unknown', { code: 'MEMORY_LIMIT' }],
 ])('%s: %j', (reach, error) => {
   expect(failed({ name: 'Error', message: 'it broke', ...error })).toBe(reach);
 });

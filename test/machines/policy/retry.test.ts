@@ -34,6 +34,8 @@ const KINDS: Record<string, readonly Failure[]> = {
     ...['UND_ERR_SOCKET', 'UND_ERR_CONNECT_TIMEOUT'].map(coded),
     ...[408, 500, 502, 503, 504, 599].map(answered),
   ],
+  crashed: [coded('PROCESS_EXIT')],
+  outOfMemory: [coded('MEMORY_LIMIT')],
   aborted: [coded('ABORT_ERR'), coded('ERR_CANCELED'), named('AbortError')],
   other: [coded('E_STRANGE'), named('Error'), { ...named('Error'), code: 404 }, answered(200), answered(304)],
 };
@@ -50,6 +52,8 @@ const TABLE: Record<string, { again: readonly unknown[]; irreversible: readonly 
   notAllowed: { again: [fail, fail, fail], irreversible: [fail, fail, fail] },
   auth: { again: [fail, fail, fail], irreversible: [fail, fail, fail] },
   network: { again: [retry(250), retry(500), fail], irreversible: [doubt, doubt, doubt] },
+  crashed: { again: [retry(250), retry(500), fail], irreversible: [doubt, doubt, doubt] },
+  outOfMemory: { again: [fail, fail, fail], irreversible: [doubt, doubt, doubt] },
   aborted: { again: [retry(250), retry(500), fail], irreversible: [doubt, doubt, doubt] },
   other: { again: [retry(250), retry(500), fail], irreversible: [fail, fail, fail] },
 };

@@ -20,12 +20,12 @@ describe('beside a process with a run', () => {
     const listed = await folder.troupe('ps');
     expect(listed.code).toBe(0);
     expect(listed.stdout).toMatch(
-      /^RUN +DEFINITION +STATUS +OWNED +AGE +DURATION\nlong +wait +running +yes +\S+ +\S+\n$/,
+      /^RUN +DEFINITION +STATUS +OWNED +AGE +DURATION +WAITS FOR\nlong +wait +running +yes +\S+ +\S+ +call a\n$/,
     );
     expect(listed.stderr).toBe('');
     const asked = await folder.json<{ runs: unknown[] }>('ps', '--status', 'running');
     expect(asked.data.runs).toMatchObject([{ run: 'long', owned: true, status: 'running' }]);
-    expect((await folder.json('ps', '--status', 'completed')).data).toEqual({ runs: [] });
+    expect((await folder.json('ps', '--status', 'completed')).data).toEqual({ runs: [], switches: [] });
     const shown = await folder.json<{ entries: { type: string }[] }>('show', 'long');
     expect(shown.data).toMatchObject({ summary: { status: 'running' }, inDoubt: [] });
     expect(shown.data.entries.map(({ type }) => type)).toEqual(['run.created', 'run.started', 'leaf.started']);
@@ -43,16 +43,19 @@ describe('beside a process with a run', () => {
 
   it('kill fences it: it ends as killed at its next append', async () => {
     const run = await begin('long');
-    const killed = await folder.troupe('kill', 'long', '--reason', 'wrong list');
-    expect(killed.code).toBe(0);
-    expect(killed.stdout).toMatch(/^killed long: wrong list \(entry 4, \d+ms\)\n$/);
+    const killed = await folder.troupe('kill', 'long', '--reason', 'wrong list', '--grace', '0s');
+    // Its call hears no signal, and goes on for nobody.
+    expect(killed.code).toBe(1);
+    expect(killed.stdout).toMatch(
+      /^killed long: wrong list \(entry 4, \d+ms\)\ndid not stop in time; .*\n {2}long {2}\S.*\n$/,
+    );
     folder.write('go', '');
     const { code, stdout } = await run.ended;
     expect(code).toBe(3);
     expect(stdout).toMatch(/killed in .*\nwrong list\n$/);
     const shown = await folder.troupe('show', 'long');
     expect(shown.stdout).toMatch(/^long {2}wait\nkilled in /);
-    expect(shown.stdout).toMatch(/4 +\S+ +run\.killed +run +\{"reason":"wrong list"\} +\S+\n$/);
+    expect(shown.stdout).toMatch(/4 +\S+ +run\.killed +run +\{"reason":"wrong list","by":"[^"]+"\} +\S+\n$/);
   });
 
   it('the same id again follows it to its end', async () => {

@@ -25,14 +25,14 @@ describe('an irreversible call cut short', () => {
     expect(shown.code).toBe(0);
     expect(shown.stdout).toContain(DOUBT);
     const { data } = await folder.json<{ inDoubt: unknown; entries: unknown[] }>('show', 'd');
-    expect(data.inDoubt).toEqual([{ call: 'body/b', input: {} }]);
+    expect(data.inDoubt).toMatchObject([{ call: 'body/b', input: {} }]);
     expect((await folder.json('ps')).data).toMatchObject({ runs: [{ run: 'd', owned: false }] });
   });
 
   it('stops recover, which names it, until it is resolved; then the replay is equal', async () => {
     const recovered = await folder.troupe('recover');
     expect(recovered.code).toBe(5);
-    expect(recovered.stdout).toContain(`d running: 2 calls`);
+    expect(recovered.stdout).toContain(`d running: 2 steps`);
     expect(recovered.stdout).toContain(DOUBT);
     const again = await folder.json('recover', 'd');
     expect(again.code).toBe(5);

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { vi } from 'vitest';
 
 // Every command is a process of its own.
-vi.setConfig({ testTimeout: 30_000 });
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const MAIN = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
 const TROUPE = new URL('../../../src/index.ts', import.meta.url).href;
@@ -16,7 +16,7 @@ const CONFIG = `
 import { existsSync, watch, writeFileSync } from 'node:fs';
 import { setup, fromPromise } from ${JSON.stringify(import.meta.resolve('xstate'))};
 import { z } from ${JSON.stringify(import.meta.resolve('zod'))};
-import { durable, embedded, module, plan, tool } from ${JSON.stringify(TROUPE)};
+import { childRun, durable, embedded, module, plan, tool } from ${JSON.stringify(TROUPE)};
 
 const shared = { description: 'A tool of the tests', inputSchema: z.object({}) };
 const list = tool({ ...shared, name: 'list', phrases: ['get all contacts'], effect: 'read',
@@ -43,6 +43,8 @@ const dirty = tool({ ...rude, name: 'dirty', execute: () => {
   console.dir({ by: 'dir' }); console.table([{ by: 'table' }]); process.stdout.write('by write\\n');
   return {};
 } });
+const post = tool({ ...shared, name: 'post', inputSchema: z.object({}).default({}), effect: 'read', needsApproval: () => true,
+  cost: () => ({ usd: 0.25 }), execute: (_, { charge }) => { charge({ usd: 0.25 }); return { posted: true }; } });
 const secret = tool({ ...shared, name: 'secret', effect: 'read', execute: () => ({}) });
 
 export const greet = plan({ name: 'greet', inputSchema: z.object({ to: z.string() }), output: ({ sent }) => sent })
@@ -51,12 +53,15 @@ export const order = durable(setup({ actors: { charge: fromPromise(async () => 1
   initial: 'charging',
   states: { charging: { invoke: { src: 'charge', onDone: 'open' } }, open: { on: { CLOSE: 'closed' } }, closed: { type: 'final' } },
 }), { name: 'order', version: '1', effects: { charge: 'irreversible' } });
+export const parent = durable(setup({ actors: { below: childRun(order) } }).createMachine({
+  initial: 'asking', states: { asking: { invoke: { src: 'below', onDone: 'done' } }, done: { type: 'final' } },
+}), { name: 'parent', version: '1' });
 export const mute = durable(setup({ actors: { charge: fromPromise(forever) } }).createMachine({
   initial: 'charging', states: { charging: { invoke: { src: 'charge' } } },
 }), { name: 'mute', version: '1' });
 export const nothing = { kind: 'nothing' };
-const mail = module({ name: 'mail', tools: [list, send, refuse, wait, die, stray, float, quit, dirty] });
-const definitions = existsSync('forgotten') ? [] : [greet, order, mute];
+const mail = module({ name: 'mail', tools: [list, send, refuse, wait, die, stray, float, quit, dirty, post] });
+const definitions = existsSync('forgotten') ? [] : [greet, order, parent, mute];
 export default { backend: embedded({ dir: '.troupe' }), definitions, tools: [mail, secret], module: mail };
 `;
 
@@ -83,7 +88,12 @@ export class Folder {
   }
 
   begin(...args: string[]): Command {
-    const child = spawn(process.execPath, ['--conditions=troupe-source', MAIN, ...args], {
+    return this.beginFile(MAIN, ...args);
+  }
+
+  /** Another program, in this folder. */
+  beginFile(file: string, ...args: string[]): Command {
+    const child = spawn(process.execPath, ['--conditions=troupe-source', file, ...args], {
       cwd: this.path,
       env: { PATH: process.env['PATH'], ...this.env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -128,6 +138,11 @@ export class Command {
     );
   }
 
+  /** What it has printed there by now. */
+  get stdout(): string {
+    return this.#stdout;
+  }
+
   #print(data: Buffer): string {
     this.#printed += String(data);
     return String(data);
@@ -135,13 +150,19 @@ export class Command {
 
   /** Once it has printed this. */
   printed(text: string): Promise<void> {
+    const { stdout, stderr } = this.#child;
     return new Promise((resolve, reject) => {
       const look = (): void => {
-        if (this.#printed.includes(text)) resolve();
+        if (this.#printed.includes(text)) end(resolve);
       };
-      this.#child.stdout?.on('data', look);
-      this.#child.stderr?.on('data', look);
-      this.#child.on('close', () => reject(new Error(`It ended without '${text}': ${this.#printed}`)));
+      const closed = (): void => end(() => reject(new Error(`It ended without '${text}': ${this.#printed}`)));
+      const end = (settle: () => void): void => {
+        for (const stream of [stdout, stderr]) stream?.off('data', look);
+        this.#child.off('close', closed);
+        settle();
+      };
+      for (const stream of [stdout, stderr]) stream?.on('data', look);
+      this.#child.on('close', closed);
       look();
     });
   }

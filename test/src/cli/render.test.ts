@@ -46,7 +46,7 @@ describe('text', () => {
   it.each([
     ['body/b/attempt', 'b'],
     ['body/b/mail.send:3/attempt', 'b/mail.send:3'],
-    ['body/b/attempt:2', 'b (attempt 2)'],
+    ['body/b/attempt:2', 'b #2'],
     ['body/attempt', 'tool'],
     ['body', 'tool'],
     ['body/a%2fb%25', 'a/b%'],
@@ -61,7 +61,7 @@ describe('text', () => {
     ));
 
   it('quotes a call that a shell would not take', () =>
-    expect(doubtLines('r', [{ call: "body/it's", input: 1 }], terminal)[3]).toContain(
+    expect(doubtLines('r', [{ run: 'x' as RunId, call: "body/it's", input: 1 }], terminal)[3]).toContain(
       `troupe resolve r 'body/it'\\''s' --output`,
     ));
 });
@@ -142,7 +142,12 @@ describe('the tree', () => {
     expect(tree.lines(snapshot, terminal)[2]).toBe('? b  1/3  in doubt');
     tree.entry(entry('leaf.failed', 'body/b/send:2/attempt', { error: 1 }));
     tree.entry(entry('run.failed', 'run', { error: 1 }));
-    expect(tree.lines(undefined, terminal)).toEqual(['mail  r', '✓ a  done', '✗ b  2/3  failed', '– c  skipped']);
+    expect(tree.lines(undefined, terminal)).toEqual([
+      'mail  r',
+      '✓ a  done',
+      '✗ b  2/3  failed',
+      '– c  skipped: the run had ended',
+    ]);
   });
 
   it('tells a step that was skipped from one that had nothing to do', () => {
@@ -154,6 +159,41 @@ describe('the tree', () => {
     const tree = new Tree(['a', 'b']);
     tree.entry(entry('run.created', 'run', { definition: 'mail', spec: null }));
     tree.entry(entry('run.completed', 'run', { output: {} }));
-    expect(tree.lines(machine.getSnapshot(), terminal)).toEqual(['mail  r', '– a  skipped', '✓ b  done']);
+    expect(tree.lines(machine.getSnapshot(), terminal)).toEqual([
+      'mail  r',
+      '– a  skipped: its condition does not hold',
+      '✓ b  done',
+    ]);
+  });
+
+  it('shows a pause, what waits for approval and how it is given, the runs it has begun, and what is spent', () => {
+    const tree = new Tree(['a', 'b']);
+    const budget = { steps: 4, usd: 1 };
+    tree.entry(entry('run.created', 'run', { definition: 'mail', spec: null, budget }));
+    const child = { run: 'below', definition: 'order' };
+    tree.entry(entry('leaf.started', 'body/b', { effect: 'idempotent', attempt: 1, input: null, child }));
+    tree.entry(entry('run.paused', 'run', { reason: 'look first', by: 'ana' }));
+    const asking = { status: 'active', tags: new Set(['awaitingApproval']), context: { approval: { call: 'body/a' } } };
+    expect(tree.lines({ children: { a: { getSnapshot: () => asking } } }, terminal)).toEqual([
+      'mail  r',
+      '! a  awaiting approval: troupe approve r body/a',
+      '● b  running',
+      '  └ run below (order)',
+      'paused: look first; to go on: troupe resume r',
+      'spent: usd 0 of 1, steps 1 of 4',
+    ]);
+    tree.entry(entry('run.resumed', 'run', { by: 'ana', budget: null }));
+    tree.entry(entry('run.killed', 'run', { reason: 'enough', by: 'ana' }));
+    expect(tree.lines(undefined, terminal)).toEqual([
+      'mail  r',
+      '■ a  stopped',
+      '■ b  stopped',
+      '  └ run below (order)',
+      'spent: usd 0 of 1, steps 1 of 4',
+    ]);
+    const one = new Tree([]);
+    one.entry(entry('run.created', 'run', { definition: 'send', spec: null }));
+    const own = { ...asking, context: { approval: { call: 'body' } } };
+    expect(one.lines(own, terminal)).toEqual(['send  r', 'awaiting approval: troupe approve r body']);
   });
 });

@@ -14,7 +14,7 @@ describe('troupe run', () => {
     const lines = stdout.split('\n');
     expect(lines[0]).toBe('run one');
     expect(lines[1]).toMatch(/^(begun a|done a \(\d+ms\))$/);
-    expect(stdout).toMatch(/done b\/mail\.send:3 \(\d+ms\)\ncompleted in \d+ms: 4 calls, \d+ entries\noutput: /);
+    expect(stdout).toMatch(/done b\/mail\.send:3 \(\d+ms\)\ncompleted in \d+ms: 4 steps, \d+ entries\noutput: /);
     expect([code, stderr]).toEqual([0, '']);
   });
 
@@ -64,7 +64,7 @@ describe('troupe run', () => {
   it('ends with 5 when only a message could move it on', async () => {
     const { code, stdout } = await folder.troupe('run', 'troupe.config.ts#order', '--id', 'open');
     expect(code).toBe(5);
-    expect(stdout).toContain('it waits for a message; then: troupe recover open');
+    expect(stdout).toContain('it waits for a message: troupe send open <type>');
     const shown = await folder.json('show', 'open');
     expect(shown.data).toMatchObject({ inDoubt: [], actors: [{}, { actor: 'body', state: 'open' }] });
   });

@@ -9,6 +9,9 @@ const ENDS: Record<EntryType, boolean> = {
   'run.continued': false,
   'run.started': false,
   'run.recovered': false,
+  'run.forked': false,
+  'run.paused': false,
+  'run.resumed': false,
   'run.killed': true,
   'run.completed': true,
   'run.failed': true,
@@ -19,8 +22,10 @@ const ENDS: Record<EntryType, boolean> = {
   'leaf.abandoned': false,
   'timer.fired': false,
   'message.received': false,
+  'message.refused': false,
   'action.failed': false,
   'budget.exceeded': false,
+  checkpoint: false,
 };
 
 test('the format has version 1', () => {
@@ -32,7 +37,7 @@ test.each(Object.entries(ENDS))('%s is a type; does it end its run: %s', (type, 
   expect(isEnd(type as EntryType)).toBe(ends);
 });
 
-test.each(['', 'run', 'run.', 'RUN.CREATED', 'run.created ', 'run.paused', 'toString', '__proto__', 'constructor'])(
+test.each(['', 'run', 'run.', 'RUN.CREATED', 'run.created ', 'run.waiting', 'toString', '__proto__', 'constructor'])(
   '%j is no type',
   (type) => {
     expect(isEntryType(type)).toBe(false);

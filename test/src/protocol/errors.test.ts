@@ -15,6 +15,8 @@ const CODES: Record<keyof typeof named, [code: errors.ErrorCode, retryable: bool
   RateLimitError: ['RATE_LIMIT', true],
   AuthError: ['AUTH', false],
   NetworkError: ['NETWORK', true],
+  ProcessExitError: ['PROCESS_EXIT', false],
+  MemoryLimitError: ['MEMORY_LIMIT', false],
   PlanError: ['PLAN', false],
   BudgetExceededError: ['BUDGET_EXCEEDED', false],
   KillSwitchTriggeredError: ['KILLED', false],

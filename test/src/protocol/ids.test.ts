@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ValidationError } from '../../../src/protocol/errors.ts';
-import { checkId, DEFAULT_TENANT, isId, ownerId, runId, tenantId } from '../../../src/protocol/ids.ts';
+import { checkedText, checkId, DEFAULT_TENANT, isId, ownerId, runId, tenantId } from '../../../src/protocol/ids.ts';
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-'.split('');
 const letter = fc.constantFrom(...LETTERS);
@@ -92,7 +92,7 @@ describe('refused', () => {
       throw new Error('it was taken');
     };
     const error = thrown('x'.repeat(4_096));
-    assert(error.message.length < 250 && error.message.includes('4098 characters'));
+    assert(error.message.length < 250 && error.message.includes('4096 characters'));
     expect(JSON.stringify(error.context).length).toBeLessThan(250);
     expect(thrown('a\r\nb').message).not.toMatch(/[\r\n]/);
   });
@@ -118,4 +118,11 @@ test('of any text exactly that of the alphabet is an id', () => {
     }),
     { numRuns: 5_000 },
   );
+});
+
+test('what is said beside is any text of at most 10,000 characters, and of a longer one the length is named', () => {
+  for (const text of ['', 'ä\n', 'x'.repeat(10_000)]) expect(checkedText(text, 'reason')).toBe(text);
+  for (const other of ['x'.repeat(10_001), '\ud800', 7, undefined])
+    expect(() => checkedText(other, 'reason')).toThrow(ValidationError);
+  expect(() => checkedText('x'.repeat(10_001), 'reason')).toThrow('(10001 characters) cannot be recorded');
 });

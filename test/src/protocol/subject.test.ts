@@ -147,7 +147,7 @@ describe('nothing from outside crosses', () => {
     assert(!matches(ALL_KILLS, subject) && !matches(subject, killSubject(tenant, id)));
     for (const [otherTenant, otherId] of others) {
       if (!isId(otherTenant) || !isId(otherId)) continue;
-      const [theirs, other] = [tenantId(otherTenant), runId(otherId)];
+      const [theirs, other] = [tenantId(otherTenant), otherId as RunId];
       assert.equal(matches(subjectPattern({ tenant: theirs }), subject), theirs === tenant);
       assert.equal(matches(subjectPattern({ run: other }), subject), other === id);
       assert.equal(matches(inboxSubject(theirs, other), subject), theirs === tenant && other === id);
@@ -168,7 +168,7 @@ describe('nothing from outside crosses', () => {
         [`${tenant}x`, id],
         [tenant, id.slice(1)],
       ] as const;
-      alone(tenantId(tenant), runId(id), [[otherTenant, otherId], ...near]);
+      alone(tenantId(tenant), id as RunId, [[otherTenant, otherId], ...near]);
     });
     fc.assert(property, { numRuns: count / 4, seed: 1 });
     expect(Math.min(seen.taken, seen.refused)).toBeGreaterThan(count / 40);

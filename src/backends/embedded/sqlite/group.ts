@@ -37,6 +37,8 @@ export class Group {
   /** How the connection commits now. */
   #flushed: 'process' | 'disk' | undefined;
   #refusals = 0;
+  /** The last one found no space. */
+  #wasFull = false;
 
   constructor(db: DatabaseSync, level: 'process' | 'disk', clock: Clock, mustBeThere: () => void) {
     this.#db = db;
@@ -92,6 +94,7 @@ export class Group {
         return this.#schedule();
       }
       this.#refusals = 0;
+      this.#wasFull ||= isFull(error);
       const failed = culprit === undefined || isFull(error) ? works : [culprit];
       for (const work of failed) work.fail(error);
       works = works.filter((work) => !failed.includes(work));
@@ -102,6 +105,7 @@ export class Group {
     const reached = this.#reached(works);
     let culprit: Work | undefined;
     try {
+      if (this.#wasFull) this.#fold();
       // Takes effect at once and only outside a transaction.
       if (reached !== this.#flushed) this.#db.exec(SYNCHRONOUS[reached]);
       this.#flushed = reached;
@@ -124,6 +128,16 @@ export class Group {
     const needs = (flush: Flush): boolean => works.some((work) => work.flush === flush);
     if (this.#level === 'process') return needs('barrier') ? 'disk' : 'process';
     return needs('level') || needs('barrier') ? 'disk' : 'process';
+  }
+
+  /** The log may be what fills the disk: before it takes what has become free, that is used to fold it into the file. */
+  #fold(): void {
+    this.#wasFull = false;
+    try {
+      this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    } catch {
+      // There is no room for that either, or somebody reads: writing goes on behind it, or says so.
+    }
   }
 
   #rollBack(): void {

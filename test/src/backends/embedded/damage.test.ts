@@ -1,8 +1,5 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { copyFileSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../../../src/backend.ts';
 import { unseal } from '../../../../src/chain.ts';
@@ -10,31 +7,18 @@ import { CorruptJournalError, StorageError } from '../../../../src/protocol/erro
 import { runId, type RunId } from '../../../../src/protocol/ids.ts';
 import { all } from '../../../contracts/harness.ts';
 import { alter, append, newDir, open, RUN, SPAN } from './directory.ts';
+import { inspected } from './inspected.ts';
 
 describe('J4: a damaged file', () => {
   it('is reported or harmless, however it was damaged, and ends no process', async () => {
     const dir = newDir();
     mkdirSync(dir);
-    const inspector = fileURLToPath(new URL('inspector.ts', import.meta.url));
-    const count = process.env['DAMAGE'] ?? '240';
-    const child = spawn(process.execPath, ['--conditions=troupe-source', inspector, dir, count], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    let printed = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text));
-    const end = await once(child, 'close');
-    const lines = printed.split('\n');
-    expect(end, `after ${lines.at(-1)}`).toEqual([0, null]);
-    const seen: Record<string, { reported: number; harmless: number }> = {};
-    for (const line of lines.slice(0, -1)) {
-      const [, kind = '', found] = /^(.*) \d+: (.*)$/.exec(line) ?? [];
-      if (found !== 'reported' && found !== 'harmless') throw new Error(line);
-      (seen[kind] ??= { reported: 0, harmless: 0 })[found] += 1;
-    }
+    const count = Number(process.env['DAMAGE'] ?? 240);
+    const seen = await inspected(dir, count);
     // A page that is read is never taken for another.
-    for (const kind of ['cut', 'zeroed', 'swapped']) expect(seen[kind], kind).toMatchObject({ harmless: 0 });
-    expect(seen['flipped']?.reported).toBeGreaterThan(Number(count) / 5);
-    expect(Object.keys(seen)).toHaveLength(11);
+    for (const kind of ['cut', 'zeroed', 'swapped']) expect(seen.get(kind), kind).toMatchObject({ harmless: 0 });
+    expect(seen.get('flipped')?.reported).toBeGreaterThan(count / 5);
+    expect(seen.size).toBe(11);
   }, 600_000);
 
   const LENGTH = 12;

@@ -11,9 +11,10 @@ import { sealed } from '../../../contracts/sealed.ts';
 
 /**
  * A process that harms copies of a store, reads what is left of each, and prints a line for each: its kind, its number and what
- * became of it. Should one end the process, the line before says which.
+ * became of it. Should one end the process, the line before says which. With a `step` it also cuts file and log at every so many of
+ * their last 4,096 bytes.
  */
-const [root = '', count = ''] = process.argv.slice(2);
+const [root = '', count = '', step = ''] = process.argv.slice(2);
 const [LENGTH, PAGE] = [12, 4096];
 const runs = Array.from({ length: 8 }, (_, index) => runId(`run-${index}`));
 
@@ -35,10 +36,11 @@ async function images(): Promise<{ closed: Image; killed: Image }> {
     for (const run of runs) {
       const before = (await backend.journal.tail(run))?.hash;
       const entries = sealed(run, LENGTH / 2, { after, ...(before && { before }) });
-      await backend.journal.append(run, entries, { epoch: 1, after });
       await backend.journal.append(inboxOf(run), sealed(run, 1, { after: round }), { epoch: 1, after: round });
       await backend.registry.put(run, run);
       await backend.queue.enqueue('q', `${run}-${round}`, Buffer.from(`${run}-${round}`));
+      // Last, so that it shows when the last commit is lost.
+      await backend.journal.append(run, entries, { epoch: 1, after });
     }
   };
   const first = await open(dir, 'first');
@@ -81,6 +83,7 @@ const withPages = (bytes: Buffer, pages: [number, Buffer][]): Buffer => {
 };
 
 const CUTS = 70;
+const LAST = 4096;
 const { closed, killed } = await images();
 const log = killed.wal ?? Buffer.alloc(0);
 const kinds: Record<string, { many: number; harm: (index: number) => Image }> = {
@@ -126,14 +129,24 @@ const kinds: Record<string, { many: number; harm: (index: number) => Image }> = 
   'memory of garbage': { many: 10, harm: (index) => ({ ...killed, shm: garbage(index * 5_000) }) },
   'memory flipped': { many: 20, harm: () => ({ ...killed, shm: flipped(killed.shm ?? Buffer.alloc(1)) }) },
 };
+if (step !== '') {
+  const many = Math.floor(LAST / Number(step));
+  const without = (bytes: Buffer, index: number): Buffer => bytes.subarray(0, bytes.length - 1 - index * Number(step));
+  kinds['end cut'] = { many, harm: (index) => ({ ...closed, db: without(closed.db, index) }) };
+  kinds['log end cut'] = { many, harm: (index) => ({ ...killed, shm: undefined, wal: without(log, index) }) };
+}
 
 const fail = (what: string): never => {
   throw new Error(what);
 };
 
-/** Everything is as it was written or a typed error says that it is not. Of a damaged log the end may be gone. */
-async function inspect(dir: string, mayEndEarly: boolean): Promise<'reported' | 'harmless'> {
+/**
+ * Everything is as it was written or a typed error says that it is not. Of a damaged log the end may be gone: SQLite takes what stands
+ * behind damage for what a crash has left. Then the last commits are missing, and no other.
+ */
+async function inspect(dir: string, mayEndEarly: boolean): Promise<'reported' | 'shortened' | 'harmless'> {
   let reported = false;
+  let shortest = LENGTH;
   const tried = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
     try {
       return await work();
@@ -152,6 +165,9 @@ async function inspect(dir: string, mayEndEarly: boolean): Promise<'reported' | 
     const read = async (from: RunId) => (await all(unseal(from, journal.read(from)))).length;
     const length = await tried(() => read(run));
     if (length !== undefined && length !== LENGTH && !mayEndEarly) fail(`${run} has ${length} entries`);
+    // In this order they were written.
+    if (length !== undefined && length > shortest) fail(`${run} has ${length} entries, one before it ${shortest}`);
+    shortest = Math.min(shortest, length ?? LENGTH);
     const inbox = await tried(() => all(journal.read(inboxOf(run))));
     if (inbox !== undefined && inbox.length !== 2 && !mayEndEarly)
       fail(`the inbox of ${run} has ${inbox.length} entries`);
@@ -166,7 +182,7 @@ async function inspect(dir: string, mayEndEarly: boolean): Promise<'reported' | 
     if (claim !== undefined && Buffer.from(claim.payload).toString() !== claim.id) fail(`item ${claim.id} is another`);
   }
   await tried(() => backend.close());
-  return reported ? 'reported' : 'harmless';
+  return reported ? 'reported' : shortest < LENGTH ? 'shortened' : 'harmless';
 }
 
 for (const [kind, { many, harm }] of Object.entries(kinds))

@@ -1,0 +1,70 @@
+import { hash as digest } from 'node:crypto';
+import type { AnyActorRef, AnyMachineSnapshot } from 'xstate';
+import { NotAllowedError, NotFoundError, ValidationError } from '../src/protocol/errors.ts';
+import type { RunId } from '../src/protocol/ids.ts';
+import type { Message } from '../src/protocol/inbox.ts';
+import type { Approval } from '../src/protocol/spec.ts';
+import type { DurableSystem, Said } from './system.ts';
+
+/**
+ * Calls that wait for somebody to approve them: machines in a state tagged `awaitingApproval`.
+ *
+ * A1. What was approved is what `hash` says: tool, arguments, run and call. Anything else is void.
+ * A2. The chart asks again when the decision is delivered, so a fold decides alike.
+ * A3. What waited already where a run was forked is shown, and decided, as the fork's own: a decision about the one is none about the other.
+ */
+
+/** What such a machine keeps in its context. */
+interface Waiting {
+  approval: Approval;
+}
+
+export function approvalsIn(system: DurableSystem): Approval[] {
+  const waiting = Array.from(system.actors(), ([, actor]) => waitingIn(actor)?.approval);
+  return waiting.filter((one) => one !== undefined).map((one) => shown(one, system));
+}
+
+/** A3. */
+function shown(approval: Approval, { host: { run } }: DurableSystem): Approval {
+  if (approval.run === run) return approval;
+  return { ...approval, run, hash: digest('sha256', `${approval.hash}/${run}`, 'hex') };
+}
+
+/** @throws NotFoundError, ValidationError, NotAllowedError */
+export function decided(
+  run: RunId,
+  system: DurableSystem,
+  message: Extract<Message, { type: 'approve' | 'deny' }>,
+): Said<'message.received'> {
+  const { call, hash, by } = message;
+  const actor = system.actor(call);
+  const approval = actor && waitingIn(actor)?.approval;
+  if (actor === undefined || approval === undefined) {
+    const waiting = approvalsIn(system).map((one) => one.call);
+    throw new NotFoundError(
+      `Run ${run} has no call '${call}' that waits for approval; waiting: ${waiting.join(', ') || 'none'}.`,
+      { run, call, waiting },
+    );
+  }
+  const expected = shown(approval, system).hash;
+  if (hash !== expected)
+    throw new ValidationError(
+      `Run ${run}: this decision is about another call than ${call} is now (${hash}, not ${expected}); look again, then decide.`,
+      { run, call, hash, expected },
+    );
+  if (approval.approvers !== null && !approval.approvers.includes(by))
+    throw new NotAllowedError(
+      `Run ${run}: ${by} may not decide about ${call} of tool ${approval.tool}; these may: ${approval.approvers.join(', ') || 'none'}.`,
+      { run, call, tool: approval.tool, by, allowed: approval.approvers },
+    );
+  const event =
+    message.type === 'approve'
+      ? { type: 'troupe.approve', hash: approval.hash, by }
+      : { type: 'troupe.deny', hash: approval.hash, by, reason: message.reason };
+  return { type: 'message.received', target: call, event: { event, by }, cause: null };
+}
+
+function waitingIn(actor: AnyActorRef): Waiting | undefined {
+  const { tags, context } = actor.getSnapshot() as Partial<AnyMachineSnapshot>;
+  return tags?.has('awaitingApproval') === true ? (context as unknown as Waiting) : undefined;
+}

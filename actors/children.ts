@@ -1,0 +1,151 @@
+import type { Journal } from '../src/backend.ts';
+import { unseal } from '../src/chain.ts';
+import type { AnyDefinition } from '../src/define/definition.ts';
+import { spentIn } from '../src/ledger.ts';
+import type { EntryEvents, Spent } from '../src/protocol/entry.ts';
+import { failure } from '../src/protocol/exit.ts';
+import type { RunId } from '../src/protocol/ids.ts';
+import type { Resolved } from './body.ts';
+import type { Outcome } from './calls.ts';
+import { childId } from './child.ts';
+import type { Ended } from './end.ts';
+import { readEnd } from './owner.ts';
+import type { Children, Run } from './run.ts';
+import type { ChildAsked } from './system.ts';
+
+/** What a definition says of itself in the first entry of its runs. */
+export type Begins = Pick<EntryEvents['run.created'], 'definition' | 'version' | 'chart' | 'input' | 'spec'>;
+
+export interface ChildPorts {
+  readonly journal: Journal;
+  /** @throws ValidationError */
+  begins(definition: AnyDefinition, input: unknown): { body: Resolved; begins: Begins };
+  live(run: RunId): Run | undefined;
+  waits(run: RunId): boolean;
+  /** Begins it, or brings it here if it is there and nobody alive has it. */
+  ensure(
+    run: RunId,
+    created: Omit<EntryEvents['run.created'], 'owner'>,
+    body: Resolved,
+    signal: AbortSignal,
+  ): Promise<void>;
+  kill(run: RunId, asked: { reason: string; by: string }): Promise<unknown>;
+}
+
+/** The runs that calls of runs of this process have begun. */
+export class ChildRuns implements Children {
+  readonly #ports: ChildPorts;
+  /** Calls that begin a child, or look how it has ended, by parent; those that only wait are not among them. */
+  readonly #looking = new Map<RunId, Set<string>>();
+
+  constructor(ports: ChildPorts) {
+    this.#ports = ports;
+  }
+
+  async run(parent: Run, call: string, input: unknown, { definition, budget, signal }: ChildAsked): Promise<unknown> {
+    const id = childId(parent.id, call);
+    const { tenant } = parent.beginning.event;
+    const { body, begins } = this.#ports.begins(definition, input);
+    const created = {
+      ...begins,
+      by: parent.id,
+      tenant,
+      budget: parent.childBudget(call, budget),
+      parent: { run: parent.id, call },
+      origins: [],
+    };
+    const look = (looks: boolean): void => this.#look(parent.id, call, looks);
+    look(true);
+    try {
+      await this.#ports.ensure(id, created, body, signal);
+      const live = this.#ports.live(id);
+      const outcome = await this.#ended(id, signal, look);
+      parent.childSpent(call, live?.end === undefined ? await this.spent(id) : live.spent);
+      if ('error' in outcome) throw outcome.error;
+      return outcome.output;
+    } finally {
+      look(false);
+    }
+  }
+
+  /** What it learns now, whoever wakes the parent later would have to learn again: it is not to be parked. */
+  looks(parent: RunId): boolean {
+    return this.#looking.has(parent);
+  }
+
+  #look(parent: RunId, call: string, looks: boolean): void {
+    const calls = this.#looking.get(parent) ?? new Set();
+    if (looks) calls.add(call);
+    else calls.delete(call);
+    if (calls.size > 0) this.#looking.set(parent, calls);
+    else this.#looking.delete(parent);
+  }
+
+  async end(child: RunId): Promise<Outcome | undefined> {
+    const end = await readEnd(this.#ports.journal, child);
+    return end && outcomeOf(end);
+  }
+
+  spent(child: RunId): Promise<Spent> {
+    return spentIn(unseal(child, this.#ports.journal.read(child)));
+  }
+
+  waits(child: RunId): boolean {
+    return this.#ports.waits(child);
+  }
+
+  async leave(child: RunId, parent: RunId): Promise<void> {
+    await this.#ports.kill(child, { reason: `run ${parent} does not need it any more`, by: parent });
+  }
+
+  /** Wherever it lives. Rejects when nobody wants to know any more. */
+  async #ended(id: RunId, signal: AbortSignal, look: (looks: boolean) => void): Promise<Outcome> {
+    const { journal } = this.#ports;
+    let [told, over] = [false, false];
+    let tell = (): void => {};
+    const changed = (): void => {
+      if (over) return;
+      told = true;
+      look(true);
+      tell();
+    };
+    signal.addEventListener('abort', changed, { once: true });
+    let unwatch: (() => void) | undefined;
+    try {
+      for (;;) {
+        signal.throwIfAborted();
+        told = false;
+        const outcome = await this.end(id);
+        if (outcome !== undefined) return outcome;
+        // Where it lives here its end need not be looked for.
+        const live = this.#ports.live(id);
+        if (live !== undefined) live.ended.then(changed, changed);
+        else unwatch ??= journal.watch(id, changed);
+        if (told) continue;
+        look(false);
+        await new Promise<void>((resolve) => (tell = resolve));
+      }
+    } finally {
+      over = true;
+      signal.removeEventListener('abort', changed);
+      unwatch?.();
+    }
+  }
+}
+
+/** As its parent records it. */
+function outcomeOf(end: Ended): Outcome {
+  switch (end.type) {
+    case 'run.completed':
+      return { output: end.event.output };
+    case 'run.failed':
+      return { error: end.event.error };
+    case 'run.killed': {
+      const { reason, by } = end.event;
+      const { run } = end;
+      return {
+        error: failure('KillSwitchTriggeredError', 'KILLED', `Run ${run} was killed: ${reason}.`, { run, reason, by }),
+      };
+    }
+  }
+}

@@ -1,0 +1,107 @@
+import type { Registry, Unwatch } from '../src/backend.ts';
+import { OverloadedError } from '../src/protocol/errors.ts';
+import type { KillSwitch, Width } from '../src/protocol/receipt.ts';
+
+/**
+ * Kills that reach more than one run: a record that every gate reads.
+ *
+ * W1. It is written first; then what it reaches is killed, run by run. What begins meanwhile has asked for the record after it was registered.
+ * W2. It stays until it is lifted: nothing that it reaches begins.
+ */
+
+/** What a switch is asked about. */
+export interface Reached {
+  tenant: string;
+  definition: string;
+}
+
+const KEY = 'kill.switches';
+const MAX_SWITCHES = 500;
+
+export const reaches = (width: Width, { tenant, definition }: Reached): boolean => {
+  if ('tenant' in width) return width.tenant === tenant;
+  return 'definition' in width ? width.definition === definition : true;
+};
+
+export function widthOf(width: Width): Width {
+  if ('tenant' in width) return { tenant: width.tenant };
+  return 'definition' in width ? { definition: width.definition } : { all: true };
+}
+
+const same = (a: Width, b: Width): boolean => {
+  if ('tenant' in a) return 'tenant' in b && a.tenant === b.tenant;
+  if ('definition' in a) return 'definition' in b && a.definition === b.definition;
+  return 'all' in b;
+};
+
+export class Switches {
+  readonly #registry: Registry;
+  readonly #unwatch: Unwatch;
+  #thrown: readonly KillSwitch[] = [];
+
+  /** `changed`: what is off is not what it was. */
+  constructor(registry: Registry, changed: () => void, report: (error: unknown, where: string) => void) {
+    this.#registry = registry;
+    this.#unwatch = registry.watch(
+      KEY,
+      (_, now) => {
+        const before = this.#thrown.length;
+        this.#thrown = (now?.value as KillSwitch[] | undefined) ?? [];
+        if (before + this.#thrown.length > 0) changed();
+      },
+      (error) => report(error, 'reading the kill switches'),
+    );
+  }
+
+  /** As this process knows it, at most 200 ms old. */
+  off(about: Reached): KillSwitch | undefined {
+    return this.#thrown.length === 0 ? undefined : this.#thrown.find((one) => reaches(one, about));
+  }
+
+  /** As it is now. */
+  async offNow(about: Reached): Promise<KillSwitch | undefined> {
+    return (await this.list()).find((one) => reaches(one, about));
+  }
+
+  async list(): Promise<readonly KillSwitch[]> {
+    return (this.#thrown = ((await this.#registry.get(KEY))?.value as KillSwitch[] | undefined) ?? []);
+  }
+
+  /** One that is thrown already stays as it is. */
+  async throw(thrown: KillSwitch): Promise<void> {
+    await this.#change((before) => {
+      if (before.some((one) => same(one, thrown))) return before;
+      if (before.length >= MAX_SWITCHES)
+        throw new OverloadedError(`${before.length} kill switches are thrown already; lift one, or kill everything.`, {
+          switches: before.length,
+        });
+      return [...before, thrown];
+    });
+  }
+
+  /** The one that was thrown, if it was. */
+  async lift(width: Width): Promise<KillSwitch | undefined> {
+    let lifted: KillSwitch | undefined;
+    await this.#change((before) => {
+      lifted = before.find((one) => same(one, width));
+      return lifted === undefined ? before : before.filter((one) => one !== lifted);
+    });
+    return lifted;
+  }
+
+  close(): void {
+    this.#unwatch();
+  }
+
+  async #change(next: (before: readonly KillSwitch[]) => readonly KillSwitch[]): Promise<void> {
+    for (;;) {
+      const found = await this.#registry.get(KEY);
+      const before = (found?.value as KillSwitch[] | undefined) ?? [];
+      const after = next(before);
+      if (after === before || (await this.#registry.put(KEY, after, found?.revision ?? 0)) !== undefined) {
+        this.#thrown = after;
+        return;
+      }
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import { Ledger } from '../ledger.ts';
+import { RESOURCES, spentOf } from '../protocol/amount.ts';
+import { beginOf, type Child, type Entry, type Limits, type Spent } from '../protocol/entry.ts';
+
+export interface Checkpoint {
+  label: string;
+  /** The entry that it names. */
+  at: number;
+}
+
+/** Why a run is paused; `by` null: its budget is spent. */
+export interface Pause {
+  reason: string;
+  by: string | null;
+}
+
+/** What a run's entries say of it besides its summary. It is given all of them, in order. */
+export class Facts {
+  readonly #ledger = new Ledger();
+  /** Calls under way, by key, with the run that each has begun. */
+  readonly #open = new Map<string, Child | undefined>();
+  readonly children: Child[] = [];
+  readonly checkpoints: Checkpoint[] = [];
+  paused: Pause | undefined;
+
+  note(entry: Entry): void {
+    this.#ledger.note(entry);
+    const child = beginOf(entry)?.child;
+    if (child !== undefined && this.children.every(({ run }) => run !== child.run)) this.children.push(child);
+    switch (entry.type) {
+      case 'leaf.started':
+        this.#open.set(entry.target, child);
+        return;
+      case 'leaf.succeeded':
+      case 'leaf.failed':
+      case 'leaf.abandoned':
+        this.#open.delete(entry.target);
+        return;
+      case 'run.continued':
+        this.#open.clear();
+        return;
+      case 'run.paused':
+        this.paused = entry.event;
+        return;
+      case 'budget.exceeded': {
+        const { resource, spent, limit, onExhausted } = entry.event;
+        if (onExhausted === 'pause') this.paused ??= { reason: `${resource} ${spent} of ${limit} spent`, by: null };
+        return;
+      }
+      case 'run.resumed':
+        this.paused = undefined;
+        return;
+      case 'checkpoint':
+        this.checkpoints.push({ label: entry.event.label, at: entry.seq - 1 });
+        return;
+      case 'message.received':
+        // Somebody has said what became of a machine's call.
+        if (entry.event.event.type === 'troupe.resolve')
+          for (const call of this.#open.keys()) if (call.startsWith(`${entry.target}/`)) this.#open.delete(call);
+        return;
+      case 'run.completed':
+      case 'run.failed':
+      case 'run.killed':
+        this.#open.clear();
+    }
+  }
+
+  get open(): ReadonlyMap<string, Child | undefined> {
+    return this.#open;
+  }
+
+  /** What is limited. */
+  get limits(): Limits {
+    const { budget } = this.#ledger;
+    return Object.fromEntries(RESOURCES.flatMap((one) => (budget?.[one] === undefined ? [] : [[one, budget[one]]])));
+  }
+
+  /** Calls under way at what they hold back. */
+  get spent(): Spent {
+    return spentOf(this.#ledger.inAll);
+  }
+}

@@ -1,0 +1,306 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { afterEach, describe, expect, test } from 'vitest';
+import { fromPromise, setup } from 'xstate';
+import { z } from 'zod';
+import {
+  childRun,
+  createTroupe,
+  durable,
+  tool,
+  type DurableDefinition,
+  type Troupe,
+  type TroupeOptions,
+} from '../../src/index.ts';
+import { FaultyStore } from '../support/faultyStore.ts';
+import { SimulatedClock, until } from '../support/simulatedClock.ts';
+import { Working } from '../support/working.ts';
+
+/** Kills, from one run to all there are, and what their receipts say. */
+
+const open: Troupe[] = [];
+const opened = async (options: TroupeOptions = {}): Promise<Troupe> => {
+  const troupe = await createTroupe({ clock: new SimulatedClock(), report: () => {}, principal: 'ana', ...options });
+  open.push(troupe);
+  return troupe;
+};
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
+});
+
+const still = async (): Promise<void> => {
+  for (let turns = 0; turns < 20; turns += 1) await turn();
+};
+
+/** A tree of runs: each begins two of the next level and works. */
+function tree(levels: number) {
+  const working = { begun: 0, aborted: 0 };
+  const work = fromPromise<unknown>(({ signal }) => {
+    working.begun += 1;
+    signal.addEventListener('abort', () => (working.aborted += 1));
+    return new Promise<never>(() => {});
+  });
+  const definition: DurableDefinition = durable(
+    setup({
+      types: { input: {} as number, context: {} as { level: number } },
+      actors: { work, child: childRun((): DurableDefinition => definition) },
+      guards: { isLeaf: ({ context }) => context.level === 0 },
+    }).createMachine({
+      context: ({ input }) => ({ level: input }),
+      type: 'parallel',
+      states: {
+        own: { initial: 'on', states: { on: { invoke: { src: 'work' } } } },
+        below: {
+          initial: 'deciding',
+          states: {
+            deciding: { always: [{ guard: 'isLeaf', target: 'none' }, { target: 'two' }] },
+            two: {
+              invoke: [
+                { src: 'child', id: 'a', input: ({ context }: { context: { level: number } }) => context.level - 1 },
+                { src: 'child', id: 'b', input: ({ context }: { context: { level: number } }) => context.level - 1 },
+              ],
+            },
+            none: {},
+          },
+        },
+      },
+    }),
+    { name: 'tree', version: '1' },
+  );
+  return { definition, working, runs: 2 ** (levels + 1) - 1 };
+}
+
+describe('a kill of a run', () => {
+  test('reaches all that it has begun, and its receipt names every actor with its state', async () => {
+    const { definition, working, runs } = tree(3);
+    const troupe = await opened();
+    const run = await troupe.start(definition, 3, { id: 'root' });
+    await until(() => working.begun === runs, 'all of them work');
+    const receipt = await run.kill('enough', { by: 'bob' });
+    expect(receipt).toMatchObject({ run: 'root', status: 'killed', reason: 'enough', by: 'bob', unanswered: [] });
+    expect(receipt.runs).toHaveLength(runs);
+    expect(receipt.runs[0]?.run).toBe('root');
+    expect(receipt.stopped).toContainEqual({ actor: 'body/work', state: 'active', ms: 0 });
+    for (const killed of receipt.runs)
+      expect(killed).toMatchObject({ status: 'killed', definition: 'tree', answered: true });
+    expect(working.aborted).toBe(runs);
+    expect(troupe.counts).toEqual({ live: 0, parked: 0 });
+    expect((await troupe.runs()).every(({ status }) => status === 'killed')).toBe(true);
+  });
+
+  test('at whatever moment of the growth of its tree leaves nothing that lives', async () => {
+    for (let turns = 0; turns < 24; turns += 1) {
+      const { definition, working } = tree(3);
+      const store = new FaultyStore();
+      const troupe = await opened({ backend: store });
+      await troupe.start(definition, 3, { id: 'root' });
+      for (let at = 0; at < turns; at += 1) await turn();
+      await troupe.kill('root');
+      await still();
+      expect([turns, working.begun - working.aborted, troupe.counts.live]).toEqual([turns, 0, 0]);
+      expect(await store.registered()).toEqual([]);
+      const statuses = (await troupe.runs()).map(({ status }) => status);
+      expect(statuses.every((status) => status === 'killed')).toBe(true);
+      await troupe.close();
+    }
+  });
+
+  test('keeps a child from being begun by an owner that does not know of it yet', async () => {
+    const { definition, working } = tree(1);
+    const store = new FaultyStore();
+    const owner = await opened({ backend: store });
+    const other = await opened({ backend: store });
+    // Its intent is on record, and the process stands still before it can begin the child.
+    const intents = (async () => {
+      for (;;) {
+        const held = store.holdOnce('append');
+        await held.reached;
+        if ((await store.registered()).length >= 1 && working.begun === 1) return held;
+        held.release();
+      }
+    })();
+    await owner.start(definition, 1, { id: 'root' });
+    const held = await intents;
+    const killing = other.kill('root', 'enough', { grace: 0 });
+    await still();
+    held.release();
+    await killing;
+    await still();
+    expect(owner.counts.live).toBe(0);
+    expect((await other.runs()).every(({ status }) => status === 'killed')).toBe(true);
+    // Whoever comes to begin it finds its tombstone.
+    const again = await other.kill('root');
+    expect(again.runs.every(({ status }) => status === 'killed')).toBe(true);
+  });
+
+  test('in another process is answered by it, with what stopped there', async () => {
+    const store = new FaultyStore();
+    const working = new Working();
+    const owner = await opened({ backend: store });
+    const other = await opened({ backend: store });
+    await owner.start(working.definition(), undefined, { id: 'x' });
+    await until(() => working.running === 1, 'its call has begun');
+    await still();
+    const receipt = await other.kill('x');
+    expect(receipt).toMatchObject({ answered: true, unanswered: [], owner: expect.any(String) as string });
+    expect(receipt.stopped.map(({ actor }) => actor)).toEqual(['run', 'body', 'body/work']);
+    expect(working.running).toBe(0);
+  });
+
+  test('waits for what is told to stop, at most for the grace period, and names who has not', async () => {
+    const clock = new SimulatedClock();
+    const ends: (() => void)[] = [];
+    const deaf = tool({
+      name: 'deaf',
+      description: 'Ignores its signal',
+      inputSchema: z.object({}),
+      execute: () => new Promise<void>((resolve) => ends.push(resolve)),
+    });
+    const troupe = await opened({ clock });
+    const first = await troupe.start(deaf, {}, { id: 'first' });
+    const second = await troupe.start(deaf, {}, { id: 'second' });
+    await until(() => ends.length === 2, 'both have begun');
+    const late = first.kill('enough', { grace: '2s' });
+    const intime = second.kill('enough', { grace: '2s' });
+    await still();
+    clock.increment(500);
+    ends[1]?.();
+    await still();
+    clock.increment(1_500);
+    const [one, two] = await Promise.all([late, intime]);
+    expect(one).toMatchObject({ unanswered: [{ run: 'first', actor: 'body/attempt' }], inDoubt: ['body/attempt'] });
+    expect(two).toMatchObject({
+      unanswered: [],
+      stopped: expect.arrayContaining([{ actor: 'body/attempt', state: 'active', ms: 500 }]) as [],
+    });
+    ends[0]?.();
+    await still();
+    expect(first.status).toBe('killed');
+  });
+
+  test('that has been killed says so, and changes nothing', async () => {
+    const working = new Working();
+    const troupe = await opened();
+    const run = await troupe.start(working.definition(), undefined, { id: 'x' });
+    const first = await run.kill('enough', { by: 'bob' });
+    const second = await run.kill('again');
+    expect(second).toMatchObject({ status: 'killed', reason: 'enough', by: 'bob', seq: first.seq, stopped: [] });
+    await expect(troupe.kill('y')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+});
+
+test('a run that was killed before its end was recorded is killed, in a replay, too', async () => {
+  const store = new FaultyStore();
+  const quick = tool({ name: 'quick', description: '', inputSchema: z.object({}), execute: () => 1 });
+  const troupe = await opened({ backend: store });
+  const run = await troupe.start(quick, {}, { id: 'x' });
+  const types: string[] = [];
+  let killing: Promise<unknown> | undefined;
+  run.on('*', ({ type }) => {
+    types.push(type);
+    if (type === 'leaf.succeeded') killing = troupe.kill('x');
+  });
+  await until(() => types.includes('leaf.succeeded'), 'its call has ended');
+  await killing;
+  const { status } = (await run.result()).metadata;
+  expect([run.status, (await troupe.replay('x')).status]).toEqual([status, status]);
+});
+
+describe('a kill switch', () => {
+  test('that is lifted before its runs were reached lets them go on', async () => {
+    const store = new FaultyStore();
+    const working = new Working();
+    const owner = await opened({ backend: store });
+    const other = await opened({ backend: store });
+    const machine = setup({
+      types: { events: {} as { type: 'GO' } },
+      actors: { work: fromPromise(() => Promise.resolve()) },
+    }).createMachine({
+      initial: 'idle',
+      states: { idle: { on: { GO: 'on' } }, on: { invoke: { src: 'work', onDone: 'done' } }, done: { type: 'final' } },
+    });
+    const run = await owner.start(durable(machine, { name: 'idle', version: '1' }), undefined, { id: 'x' });
+    // Its kill cannot be written, so that the run is only held.
+    for (let times = 0; times < 2; times += 1) store.failOnce('append', new Error('refused'), 'x');
+    const killing = other.kill({ definition: 'idle' }, 'stop', { grace: 0 });
+    const sent = run.send({ type: 'GO' }).catch(() => {});
+    await killing;
+    await other.lift({ definition: 'idle' });
+    await sent;
+    await still();
+    expect(working.begun).toBe(0);
+    expect(['completed', 'killed']).toContain((await run.result()).metadata.status);
+  });
+
+  test('of a tenant reaches its runs in every process and no other, and nothing of it begins until it is lifted', async () => {
+    const store = new FaultyStore();
+    const [here, there] = [new Working(), new Working()];
+    const first = await opened({ backend: store });
+    const second = await opened({ backend: store });
+    const near = here.definition();
+    for (const tenant of ['acme', 'other']) await first.start(near, undefined, { id: `of-${tenant}`, tenant });
+    await until(() => here.running === 2, 'both of them work');
+    const far = there.definition();
+    await second.start(far, undefined, { id: 'far', tenant: 'acme' });
+    await until(() => there.running === 1, 'it works there');
+    const receipt = await first.kill({ tenant: 'acme' }, 'overdue', { by: 'bob' });
+    expect(receipt.runs.map(({ run }) => run).sort()).toEqual(['far', 'of-acme']);
+    expect([here.running, there.running]).toEqual([1, 0]);
+    expect(await second.switches()).toMatchObject([{ tenant: 'acme', reason: 'overdue', by: 'bob' }]);
+    for (const [troupe, definition] of [
+      [first, near],
+      [second, far],
+    ] as const)
+      await expect(troupe.start(definition, undefined, { tenant: 'acme' })).rejects.toMatchObject({ code: 'KILLED' });
+    await second.start(far, undefined, { id: 'of-nobody' });
+    expect(await second.lift({ tenant: 'acme' })).toBe(true);
+    expect(await second.lift({ tenant: 'acme' })).toBe(false);
+    await second.start(far, undefined, { id: 'again', tenant: 'acme' });
+    expect((await first.runs({ status: 'running' })).map(({ run }) => run).sort()).toEqual([
+      'again',
+      'of-nobody',
+      'of-other',
+    ]);
+  });
+
+  test('of a definition, or of everything, reaches what rests and what nobody has', async () => {
+    const store = new FaultyStore();
+    const working = new Working();
+    const definition = working.definition();
+    const first = await opened({ backend: store });
+    await first.start(definition, undefined, { id: 'left' });
+    await still();
+    await first.close();
+    const second = await opened({ backend: store, recover: false });
+    const receipt = await second.kill({ definition: 'working' });
+    expect(receipt.runs).toMatchObject([{ run: 'left', status: 'killed', owner: null }]);
+    await second.kill({ all: true });
+    const third = await opened({ backend: store });
+    const machine = tool({ name: 'other', description: '', inputSchema: z.object({}), execute: () => 1 });
+    await expect(third.start(machine, {})).rejects.toMatchObject({ code: 'KILLED' });
+    await third.lift({ definition: 'working' });
+    await third.lift({ all: true });
+    expect(await third.execute(machine, {})).toBe(1);
+  });
+
+  test('holds a run that was created while it was thrown', async () => {
+    const store = new FaultyStore();
+    const working = new Working();
+    const first = await opened({ backend: store });
+    const second = await opened({ backend: store });
+    const held = store.holdOnce('append');
+    const starting = first.start(working.definition(), undefined, { id: 'x' });
+    await held.reached;
+    await second.kill({ all: true }, 'stop');
+    held.release();
+    await expect(starting).rejects.toMatchObject({ code: 'KILLED' });
+    await still();
+    expect(working.begun).toBe(0);
+    expect((await first.runs()).every(({ status }) => status === 'killed')).toBe(true);
+  });
+
+  test('that is none is refused', async () => {
+    const troupe = await opened();
+    for (const width of [{}, { tenant: 'a b' }, { all: false }, { tenant: 'a', all: true }])
+      await expect(troupe.kill(width as { all: true })).rejects.toMatchObject({ code: 'VALIDATION' });
+  });
+});

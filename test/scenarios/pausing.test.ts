@@ -1,0 +1,200 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { afterEach, describe, expect, test } from 'vitest';
+import { fromPromise, setup } from 'xstate';
+import { createTroupe, durable, type Troupe, type TroupeOptions } from '../../src/index.ts';
+import { entriesOf } from '../support/entries.ts';
+import { FaultyStore } from '../support/faultyStore.ts';
+import { SimulatedClock, until } from '../support/simulatedClock.ts';
+
+/** A paused run: no call begins in it, and everything else goes on. */
+
+const open: Troupe[] = [];
+const opened = async (options: TroupeOptions = {}): Promise<Troupe> => {
+  const troupe = await createTroupe({ clock: new SimulatedClock(), principal: 'ana', ...options });
+  open.push(troupe);
+  return troupe;
+};
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
+});
+
+/** Two calls one after the other, each ended by hand. */
+function twoCalls() {
+  const begun: string[] = [];
+  const ends: (() => void)[] = [];
+  const call = fromPromise<string, string>(({ input }) => {
+    begun.push(input);
+    return new Promise((resolve) => ends.push(() => resolve(input)));
+  });
+  const machine = setup({
+    actors: { call },
+  }).createMachine({
+    initial: 'first',
+    states: {
+      first: { invoke: { src: 'call', input: 'first', onDone: 'second' } },
+      second: { invoke: { src: 'call', input: 'second', onDone: 'done' }, after: { 60_000: 'late' } },
+      late: { type: 'final' },
+      done: { type: 'final' },
+    },
+  });
+  return { begun, ends, definition: durable(machine, { name: 'two-calls', version: '1' }) };
+}
+
+const still = async (): Promise<void> => {
+  for (let turns = 0; turns < 10; turns += 1) await turn();
+};
+
+describe('a paused run', () => {
+  test('ends the call under way, begins none, and goes on where it was when it is resumed', async () => {
+    const { begun, ends, definition } = twoCalls();
+    const troupe = await opened();
+    const run = await troupe.start(definition);
+    await until(() => begun.length === 1, 'the first call has begun');
+    await run.pause('lunch');
+    expect(run.status).toBe('paused');
+    ends[0]?.();
+    await until(() => run.getSnapshot()?.value === 'second', 'the result has come in');
+    await still();
+    expect(begun).toEqual(['first']);
+    await run.resume();
+    await until(() => begun.length === 2, 'the second call has begun');
+    ends[1]?.();
+    expect((await run.result()).success).toBe(true);
+    const entries = (await entriesOf(run)).filter(({ type }) => type.startsWith('run.'));
+    expect(entries.map(({ type, event }) => [type, (event as { by?: string } | null)?.by])).toEqual([
+      ['run.created', 'ana'],
+      ['run.started', undefined],
+      ['run.paused', 'ana'],
+      ['run.resumed', 'ana'],
+      ['run.completed', undefined],
+    ]);
+  });
+
+  test('keeps its timers and its deadlines: a state may be left while nothing begins', async () => {
+    const { begun, ends, definition } = twoCalls();
+    const clock = new SimulatedClock();
+    const troupe = await opened({ clock });
+    const run = await troupe.start(definition);
+    await until(() => begun.length === 1, 'the first call has begun');
+    await run.pause();
+    ends[0]?.();
+    await until(() => run.getSnapshot()?.value === 'second', 'the result has come in');
+    clock.increment(60_000);
+    expect((await run.result()).success).toBe(true);
+    expect(begun).toEqual(['first']);
+  });
+
+  test('is paused still after a crash, and after it has left memory', async () => {
+    const { begun, ends, definition } = twoCalls();
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const first = await opened({ backend: store });
+    const run = await first.start(definition, undefined, { id: 'x' });
+    await until(() => begun.length === 1, 'the first call has begun');
+    await run.pause();
+    ends[0]?.();
+    await until(() => run.getSnapshot()?.value === 'second', 'the result has come in');
+    await first.close();
+    const second = await opened({ backend: store, clock, definitions: [definition], parkAfter: '1s' });
+    await still();
+    const again = await second.attach('x', definition);
+    expect([again.status, begun]).toEqual(['paused', ['first']]);
+    clock.increment(1_000);
+    await until(() => second.counts.parked === 1, 'it rests outside memory');
+    await again.resume();
+    await until(() => begun.length === 2, 'the second call has begun');
+  });
+
+  test('is refused what does not fit, with what does, and stays as it is', async () => {
+    const { definition } = twoCalls();
+    const troupe = await opened();
+    const run = await troupe.start(definition);
+    expect([run.can('pause'), run.can('resume')]).toEqual([true, false]);
+    await expect(run.resume()).rejects.toMatchObject({
+      code: 'INVALID_STATE_TRANSITION',
+      context: { state: 'running', event: 'resume', allowed: expect.arrayContaining(['pause']) as string[] },
+    });
+    await run.pause();
+    await expect(run.pause()).rejects.toMatchObject({ context: { state: 'paused', event: 'pause' } });
+    expect([run.can('pause'), run.can('resume')]).toEqual([false, true]);
+    await run.kill();
+    await expect(run.resume()).rejects.toMatchObject({ context: { state: 'killed', allowed: [] } });
+  });
+
+  test('is paused once: a second pause at the same moment is refused', async () => {
+    const { definition } = twoCalls();
+    const troupe = await opened();
+    const run = await troupe.start(definition);
+    const pauses = await Promise.allSettled([run.pause('a'), run.pause('b')]);
+    expect(pauses.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+    expect(run.status).toBe('paused');
+  });
+
+  test('begins no call whose intent was on its way when it was paused, and begins it when it is resumed', async () => {
+    const begun: string[] = [];
+    const call = fromPromise<void, string>(({ input }) => {
+      begun.push(input);
+      return Promise.resolve();
+    });
+    const machine = setup({ types: { events: {} as { type: 'GO' } }, actors: { call } }).createMachine({
+      initial: 'idle',
+      states: {
+        idle: { on: { GO: 'calling' } },
+        calling: { invoke: { src: 'call', input: 'paid', onDone: 'done' } },
+        done: { type: 'final' },
+      },
+    });
+    const pay = durable(machine, { name: 'pay', version: '1', effects: { call: 'irreversible' } });
+    const troupe = await opened();
+    const run = await troupe.start(pay);
+    const sent = run.send({ type: 'GO' });
+    const paused = run.pause();
+    await Promise.all([sent, paused]);
+    await still();
+    expect(begun).toEqual([]);
+    await run.resume();
+    expect((await run.result()).success).toBe(true);
+    expect(begun).toEqual(['paid']);
+  });
+
+  test('that rests is known as paused by handles that saw it run', async () => {
+    const { begun, definition } = twoCalls();
+    const clock = new SimulatedClock();
+    const troupe = await opened({ clock, parkAfter: '1s' });
+    const run = await troupe.start(definition, undefined, { id: 'x' });
+    await until(() => begun.length === 1, 'the first call has begun');
+    const other = await troupe.attach('x', definition);
+    await run.pause();
+    await other.resume();
+    await other.pause();
+    expect((await run.resume()).seq).toBeGreaterThan(0);
+    expect(begun).toEqual(['first']);
+  });
+
+  test('is paused and resumed from another process; what comes too late is refused on record', async () => {
+    const { begun, definition } = twoCalls();
+    const store = new FaultyStore();
+    const owner = await opened({ backend: store });
+    const other = await opened({ backend: store, principal: 'bob' });
+    const run = await owner.start(definition, undefined, { id: 'x' });
+    await until(() => begun.length === 1, 'the first call has begun');
+    const far = await other.attach('x', definition);
+    await far.pause('too dear');
+    await until(() => run.status === 'paused', 'its owner has heard of it');
+    // What it knows of the run is of before.
+    let refused = false;
+    run.on('message.refused', () => (refused = true));
+    expect((await far.pause('too dear still')).seq).toBe(2);
+    await until(() => refused, 'it is refused');
+    await run.resume();
+    const entries: string[][] = [];
+    for await (const { type, event, cause } of run.entries()) {
+      if (type === 'run.resumed') break;
+      if (type === 'run.paused' || type === 'message.refused')
+        entries.push([type, (event as { by: string }).by, String(cause)]);
+    }
+    expect(entries).toEqual([
+      ['run.paused', 'bob', 'inbox/1'],
+      ['message.refused', 'bob', 'inbox/2'],
+    ]);
+  });
+});
