@@ -1,0 +1,118 @@
+import { covers, isIn, isTransient, lineOf, type StateNode, type Step } from './chart.ts';
+import { besides, isDone, type Reach } from './reach.ts';
+
+/** What each state of a statechart owes, one rule a function. */
+
+/** What a state does not keep: a fault, or a guard it relies on. */
+export type Verdict = { fault: string } | { guards: string } | undefined;
+
+export function entering(node: StateNode, { states }: Reach, unused: readonly string[]): Verdict {
+  const outer = node.parent;
+  const isUnused = lineOf(node).some(({ path }) => unused.includes(path.join('.')));
+  if (states.has(node))
+    return isUnused ? { fault: 'it can be entered, though it is listed as unused; take it off that list' } : undefined;
+  // One that lies in another that cannot be entered says nothing new.
+  if (isUnused || node.type === 'history' || outer === undefined || !states.has(outer)) return undefined;
+  return { fault: 'nothing leads there; remove it, or give a state a transition to it' };
+}
+
+const isAlways = ({ event, targets }: Step): boolean => event === undefined && targets.length > 0;
+
+export function looping(leaf: StateNode, reach: Reach): Verdict {
+  const steps = reach.steps(leaf);
+  if (
+    steps.some(
+      ({ event, guard, targets, acts }) => event === undefined && guard === undefined && targets.length === 0 && acts,
+    )
+  )
+    return { fault: 'its `always` acts and goes nowhere, so that it is taken for ever; give it a target or a guard' };
+  const returns = (from: StateNode, allowed: (step: Step) => boolean, seen = new Set<StateNode>()): boolean =>
+    [...reach.after(reach.steps(from).filter((step) => isAlways(step) && allowed(step)))].some((node) => {
+      if (node === leaf) return true;
+      if (seen.has(node) || !reach.states.has(node) || !isAtomic(node)) return false;
+      return returns(node, allowed, seen.add(node));
+    });
+  const goesRound = (certain: boolean): boolean => returns(leaf, ({ guard }) => !certain || guard === undefined);
+  if (goesRound(true)) return { fault: 'its `always` comes back to it without an event in between; break the circle' };
+  return goesRound(false) ? { guards: '`always` comes back to it until a guard says no' } : undefined;
+}
+
+const isAtomic = ({ type }: StateNode): boolean => type === 'atomic';
+
+export function ending(leaf: StateNode, reach: Reach): Verdict {
+  if (!isDone(reach.root, reach.from(leaf)))
+    return {
+      fault: 'no end can be reached from it; give it, or a state around it, a way to a final state of the machine',
+    };
+  const certain = reach.from(leaf, ({ guard }) => guard === undefined);
+  return isDone(reach.root, certain) ? undefined : { guards: 'an end is reached only where a guard lets pass' };
+}
+
+/** By itself: when its time is over, or an actor it invoked has ended. */
+function endsByItself({ event, of }: Step): boolean {
+  if (event?.startsWith('xstate.after.')) return true;
+  return of.invoke.some(({ id }) => event === `xstate.done.actor.${id}`);
+}
+
+export function waiting(leaf: StateNode, reach: Reach): Verdict {
+  const steps = reach.steps(leaf);
+  const { waitsFor } = (leaf.meta ?? {}) as { waitsFor?: unknown };
+  if (isTransient(steps) || leaf.parent === undefined || (typeof waitsFor === 'string' && waitsFor !== ''))
+    return undefined;
+  if (leaf.type === 'final' && !isStuck(leaf)) return undefined;
+  const own = steps.filter(endsByItself);
+  const leaving = own.filter(({ targets }) => targets.length > 0);
+  if (leaving.some(({ guard }) => guard === undefined)) return undefined;
+  // What a result has changed may let an `always` pass.
+  if (leaving.length > 0 || (own.some(({ acts }) => acts) && steps.some(isAlways)))
+    return { guards: 'its wait ends by itself only where a guard lets pass' };
+  return {
+    fault:
+      'it waits without a limit; give it an `after`, invoke an actor whose `onDone` leads on, or say for whom it waits in `meta: { waitsFor }`',
+  };
+}
+
+/** A final state inside a state that does nothing about it. */
+function isStuck({ parent }: StateNode): boolean {
+  if (parent === undefined || parent.parent === undefined || parent.parent.type === 'parallel') return false;
+  return !parent.transitions.has(`xstate.done.state.${parent.id}`);
+}
+
+export function killing(leaf: StateNode, reach: Reach, kill: string): Verdict {
+  // The whole machine has ended.
+  if (leaf.type === 'final' && (leaf.parent === reach.root || isRegion(leaf.parent))) return undefined;
+  const steps = reach.steps(leaf);
+  if (isTransient(steps)) return undefined;
+  const takes = steps.filter(({ event }) => event !== undefined && covers(event, kill));
+  const sure = takes.find(({ guard }) => guard === undefined);
+  if (sure !== undefined) {
+    if (sure.targets.length > 0 || sure.acts || isBehindKill(leaf, reach, kill)) return undefined;
+    return { fault: `it ignores ${kill}, and no kill has led there; give it a target` };
+  }
+  if (besides(leaf).some((region) => takesAlways(region, reach, kill))) return undefined;
+  if (takes.length > 0) return { guards: `${kill} is taken only where a guard lets pass` };
+  return { fault: `it does not take ${kill}; handle it there or in a state around it` };
+}
+
+const isRegion = (node: StateNode | undefined): boolean => node?.parent?.type === 'parallel';
+
+/** Wherever this region stands, it takes the event. */
+function takesAlways(region: StateNode, reach: Reach, kill: string): boolean {
+  const inside = reach.leaves.filter((leaf) => isIn(leaf, region));
+  return inside.every((leaf) =>
+    reach
+      .steps(leaf)
+      .some(
+        ({ event, guard, of, targets }) =>
+          event !== undefined && covers(event, kill) && guard === undefined && targets.length > 0 && isIn(of, region),
+      ),
+  );
+}
+
+/** A kill has led there, so that another one may be ignored. */
+function isBehindKill(leaf: StateNode, reach: Reach, kill: string): boolean {
+  const kills = reach.leaves.flatMap((from) =>
+    reach.steps(from).filter(({ event }) => event !== undefined && covers(event, kill)),
+  );
+  return [...reach.after(kills)].some((state) => reach.from(state).has(leaf));
+}

@@ -1,0 +1,90 @@
+import { beginOf, type Entry } from '../../../protocol/entry.ts';
+import type { Process } from '../process.ts';
+import { callOf, type RunFacts } from './facts.ts';
+
+/** What is asked of every entry at the moment it is written. Each check is named by the promise it holds. */
+
+type Check = (entry: Entry, facts: RunFacts, by: Process, of: (run: string) => RunFacts) => string | undefined;
+
+const DELAY = /@xstate\.after\.(\d+)\./;
+
+export const entryChecks: Readonly<Record<string, Check>> = {
+  J1: ({ seq, at, v, epoch }, { last }) => {
+    if (v !== 1 || seq !== (last?.seq ?? 0) + 1) return `entry ${seq} (version ${v}) follows entry ${last?.seq ?? 0}`;
+    if (at < (last?.at ?? 0)) return `entry ${seq} is of an earlier time than the one before`;
+    if (epoch < 1) return `entry ${seq} has epoch ${epoch}`;
+    return undefined;
+  },
+
+  F1: ({ seq, epoch, type }, { last, writers }, by) => {
+    if (epoch < (last?.epoch ?? 0)) return `entry ${seq} of epoch ${epoch} follows one of epoch ${last?.epoch}`;
+    const writer = writers.get(epoch);
+    if (writer !== undefined && writer !== by) return `${by.name} and ${writer.name} both write under epoch ${epoch}`;
+    const takes = type === 'run.recovered' || type === 'run.killed' || type === 'run.created' || type === 'run.forked';
+    if (epoch !== (last?.epoch ?? 0) && !takes) return `entry ${seq} (${type}) begins epoch ${epoch}`;
+    // A run that is killed before it could begin is created and killed by one hand.
+    const tombstone = type === 'run.killed' && last?.type === 'run.created';
+    if (epoch === last?.epoch && !tombstone && (type === 'run.recovered' || type === 'run.killed'))
+      return `entry ${seq} (${type}) has the epoch of the owner before`;
+    return undefined;
+  },
+
+  K1: ({ seq, type }, { end }) =>
+    end === undefined ? undefined : `entry ${seq} (${type}) follows ${end.type} (entry ${end.seq})`,
+
+  E1: (entry, facts) => {
+    const { target, seq, type } = entry;
+    const call = facts.calls.get(callOf(target));
+    const begin = beginOf(entry);
+    if (begin !== undefined) {
+      const before = call?.intents.filter(({ leaf }) => leaf === target).length ?? 0;
+      if (begin.attempt !== before + 1)
+        return `entry ${seq}: ${target} begins as attempt ${begin.attempt}, ${before} begins of it are on record`;
+      if (call?.ends.has(target) === true) return `entry ${seq}: ${target} begins after its recorded end`;
+    }
+    const ends = type === 'leaf.succeeded' || type === 'leaf.failed';
+    const ended = call?.ends.get(target);
+    return ends && ended !== undefined ? `entry ${seq}: ${target} had ended at entry ${ended.seq}` : undefined;
+  },
+
+  E3: (entry, facts) => {
+    const begin = beginOf(entry);
+    if (begin?.effect !== 'irreversible' || begin.by !== undefined) return undefined;
+    const { open } = facts.call(callOf(entry.target));
+    return open === undefined
+      ? undefined
+      : `entry ${entry.seq}: ${entry.target} begins by itself, though the outcome of ${open} is not known`;
+  },
+
+  T1: (entry, { entries }) => {
+    if (entry.type !== 'timer.fired') return undefined;
+    const delay = DELAY.exec(entry.target)?.[1];
+    const since = typeof entry.cause === 'number' ? entries[entry.cause - 1] : undefined;
+    if (since === undefined) return `entry ${entry.seq}: nothing has set timer ${entry.target}`;
+    if (delay === undefined || entry.at >= since.at + Number(delay)) return undefined;
+    return `entry ${entry.seq}: ${entry.target} fired ${since.at + Number(delay) - entry.at} ms early`;
+  },
+
+  T2: (entry, { fired }) =>
+    entry.type === 'timer.fired' && fired.has(entry.target)
+      ? `entry ${entry.seq}: ${entry.target} fired twice`
+      : undefined,
+
+  B1: (entry, { budget, steps }, _, of) => {
+    if (entry.type === 'run.created' && entry.event.parent !== null) {
+      const { run, call } = entry.event.parent;
+      const given = of(run).calls.get(call)?.intents.at(-1)?.reserved?.tokens;
+      const own = entry.event.budget?.tokens;
+      if (given !== undefined && (own === undefined || own > given))
+        return `it may spend ${own ?? 'any number of'} tokens; run ${run} holds back ${given} for it`;
+    }
+    if (budget?.steps === undefined || beginOf(entry)?.attempt !== 1) return undefined;
+    return steps + 1 > budget.steps ? `entry ${entry.seq}: step ${steps + 1} of ${budget.steps}` : undefined;
+  },
+
+  J2: (entry, { messages }) => {
+    if (entry.type !== 'message.received') return undefined;
+    const { n } = entry.event.event as { n?: number };
+    return n !== undefined && messages.has(n) ? `entry ${entry.seq}: message ${n} is in the journal twice` : undefined;
+  },
+};

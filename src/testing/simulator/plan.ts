@@ -1,0 +1,182 @@
+import type { BudgetOptions } from '../../define/budget.ts';
+import { Random } from './random.ts';
+import type { Workload } from './workload.ts';
+
+/** What a seed comes to: everything that is done to a cluster, each thing with a name of its own so that it can be left out. */
+
+export interface RunPlan {
+  readonly name: string;
+  readonly at: number;
+  /** Which of the workload's kinds. */
+  readonly kind: number;
+  readonly input: unknown;
+  readonly budget: BudgetOptions | undefined;
+}
+
+type Deed =
+  | 'send'
+  | 'burst'
+  | 'kill'
+  /** All runs of its definition, and none begins until that is lifted. */
+  | 'killAll'
+  | 'pause'
+  | 'resume'
+  | 'decide'
+  | 'result'
+  | 'again'
+  | 'replay'
+  | 'checkpoint';
+export interface Act {
+  readonly name: string;
+  readonly at: number;
+  readonly run: string;
+  readonly deed: Deed;
+  /** Of the processes that serve then. */
+  readonly by: number;
+}
+
+export type StoreError = 'full' | 'io' | 'ambiguous';
+export type Fault = { readonly name: string; readonly at: number } & (
+  | { readonly kind: 'crash' | 'close'; readonly slot: number; readonly downMs: number }
+  | { readonly kind: 'freeze'; readonly slot: number; readonly forMs: number }
+  /** All processes end, and the store loses what was not flushed. `keeps`: how much of that stays all the same. */
+  | { readonly kind: 'power'; readonly downMs: number; readonly keeps: number }
+  | { readonly kind: 'errors'; readonly error: StoreError; readonly rate: number; readonly forMs: number }
+  | { readonly kind: 'slow'; readonly upToMs: number; readonly forMs: number }
+  /** One hears nothing on the bus, and is told afterwards that it may have missed something. */
+  | { readonly kind: 'deaf'; readonly slot: number; readonly forMs: number }
+  | { readonly kind: 'duplicates'; readonly rate: number; readonly forMs: number }
+  /** Processes that begin from now on see another wall clock. */
+  | { readonly kind: 'jump'; readonly byMs: number }
+);
+type FaultKind = Fault['kind'];
+
+export interface Plan {
+  readonly seed: number;
+  readonly processes: number;
+  readonly parkAfterMs: number | false;
+  /** How long somebody who is gone, or stands still, counts as alive. */
+  readonly leaseMs: number;
+  /** What an acknowledged append without a barrier survives. */
+  readonly level: 'process' | 'disk';
+  /** How often a call does not simply succeed, from 0 to 1. */
+  readonly trouble: number;
+  /** What live runs showed is kept and compared with folds of every prefix. */
+  readonly watched: boolean;
+  /** Virtual time with faults. */
+  readonly safetyMs: number;
+  readonly runs: readonly RunPlan[];
+  readonly acts: readonly Act[];
+  readonly faults: readonly Fault[];
+}
+
+const DEEDS: readonly Deed[] = [
+  'send',
+  'send',
+  'send',
+  'burst',
+  'kill',
+  'pause',
+  'resume',
+  'decide',
+  'decide',
+  'decide',
+  'result',
+  'again',
+  'replay',
+  'checkpoint',
+  'killAll',
+];
+const FAULTS: readonly FaultKind[] = [
+  'crash',
+  'crash',
+  'crash',
+  'close',
+  'freeze',
+  'freeze',
+  'power',
+  'errors',
+  'errors',
+  'errors',
+  'slow',
+  'deaf',
+  'duplicates',
+  'jump',
+];
+const HOUR_MS = 3_600_000;
+
+/** The same seed and workload give the same plan. Each seed has its own mix of faults: some have many of one kind, some have none. */
+export function planOf(seed: number, workload: Workload): Plan {
+  const random = new Random(seed, 'plan');
+  const processes = random.whole(1, 4);
+  const safetyMs = random.pick([8_000, 20_000, 60_000]);
+  const kinds = workload.kinds.map((_, index) => index).filter(() => random.chance(0.5));
+  const runs = Array.from({ length: random.whole(1, 6) }, (_, index): RunPlan => {
+    const kind = kinds.length === 0 ? random.whole(0, workload.kinds.length - 1) : random.pick(kinds);
+    const of = workload.kinds[kind];
+    const at = random.between(0, safetyMs * 0.5);
+    return { name: `r${index}`, at, kind, input: of?.input?.(random), budget: of?.budget?.(random) };
+  });
+  const deeds = DEEDS.filter(() => random.chance(0.6));
+  const acts = runs.flatMap((run) =>
+    Array.from({ length: deeds.length === 0 ? 0 : random.whole(0, 8) }, (_, index): Act => {
+      const at = run.at + random.next() ** 2 * (safetyMs - run.at);
+      return { name: `${run.name}a${index}`, at, run: run.name, deed: random.pick(deeds), by: random.whole(0, 11) };
+    }),
+  );
+  const on = FAULTS.filter(() => random.chance(0.4));
+  const count = on.length === 0 ? 0 : random.whole(1, 12);
+  const faults = Array.from({ length: count }, (_, index) =>
+    faultOf(`f${index}`, random.pick(on), random, { processes, safetyMs }),
+  );
+  return {
+    seed,
+    processes,
+    parkAfterMs: random.pick([false, 50, 400, 3_000]),
+    leaseMs: random.pick([0, 1_000, 3_000]),
+    level: random.chance(0.7) ? 'process' : 'disk',
+    trouble: random.pick([0, 0.2, 0.5]),
+    watched: random.chance(0.15),
+    safetyMs,
+    runs,
+    acts: acts.sort((a, b) => a.at - b.at),
+    faults: faults.sort((a, b) => a.at - b.at),
+  };
+}
+
+function faultOf(
+  name: string,
+  kind: FaultKind,
+  random: Random,
+  { processes, safetyMs }: { processes: number; safetyMs: number },
+): Fault {
+  const at = random.between(0, safetyMs);
+  const slot = random.whole(0, processes - 1);
+  const forMs = random.pick([50, 500, 4_000, 12_000]);
+  switch (kind) {
+    case 'crash':
+    case 'close':
+      return { name, at, kind, slot, downMs: random.pick([1, 200, 6_000]) };
+    case 'freeze':
+      return { name, at, kind, slot, forMs: random.pick([300, 4_000, 9_000, 15_000]) };
+    case 'power':
+      return { name, at, kind, downMs: random.pick([1, 2_000]), keeps: random.pick([0, 0.5, 1]) };
+    case 'errors':
+      return {
+        name,
+        at,
+        kind,
+        error: random.pick(['full', 'io', 'ambiguous']),
+        rate: random.pick([0.1, 0.5, 1]),
+        forMs,
+      };
+    case 'slow':
+      return { name, at, kind, upToMs: random.pick([20, 300, 2_000]), forMs };
+    case 'deaf':
+      return { name, at, kind, slot, forMs };
+    case 'duplicates':
+      return { name, at, kind, rate: random.pick([0.3, 1]), forMs };
+    case 'jump':
+      return { name, at, kind, byMs: random.pick([-HOUR_MS, HOUR_MS]) };
+  }
+}

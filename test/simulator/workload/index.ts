@@ -1,0 +1,62 @@
+import { plan, type Entry } from '../../../src/index.ts';
+import type { Kind, Workload } from '../../../src/testing.ts';
+import { boss, mischarged, worker } from './family.ts';
+import { approving, counting, office, paying, retrying, timed } from './machines.ts';
+import { charge, desk, look, store } from './tools.ts';
+
+const errands = plan({ name: 'errands', module: desk, concurrency: 2 })
+  .step('look', look, { input: () => ({ item: 'list' }) })
+  .step('each', store, { needs: ['look'], each: () => ['a', 'b', 'c'].map((item) => ({ item })), onFailure: 'skip' })
+  .step('pay', charge, { needs: ['look'], input: () => ({ item: 'bill' }), onFailure: 'continue' })
+  .step('last', store, { needs: ['each'], optional: ['pay'], input: () => ({ item: 'end' }) });
+
+const outputOf = (entries: readonly Entry[]): unknown => {
+  const end = entries.at(-1);
+  return end?.type === 'run.completed' ? end.event.output : undefined;
+};
+
+/** It counted every message that it had by then, once, in their order. */
+const miscounted = (entries: readonly Entry[]): string | undefined => {
+  const seen = outputOf(entries);
+  if (!Array.isArray(seen)) return undefined;
+  const numbers = entries.flatMap(({ type, event }) => {
+    const said = type === 'message.received' ? (event.event as { n?: number }) : {};
+    return said.n === undefined ? [] : [said.n];
+  });
+  return JSON.stringify(seen) === JSON.stringify(numbers)
+    ? undefined
+    : `it counted ${JSON.stringify(seen)}; its journal has ${JSON.stringify(numbers)}`;
+};
+
+const steps =
+  (limit: number): NonNullable<Kind['budget']> =>
+  (random) =>
+    random.chance(0.25) ? { steps: random.whole(1, limit) } : undefined;
+
+export const workload: Workload = {
+  kinds: [
+    { definition: retrying, budget: steps(4) },
+    { definition: timed, message: (n) => ({ type: 'PUSH', n }) },
+    { definition: paying, budget: steps(3) },
+    { definition: approving, input: (random) => ({ item: random.pick(['rent', 'wages']) }) },
+    {
+      definition: counting,
+      input: (random) => ({ flood: random.chance(0.1) ? 990 : random.whole(0, 3) }),
+      budget: steps(1),
+      message: (n) => ({ type: 'ADD', n }),
+      finish: { type: 'END' },
+      wrong: miscounted,
+    },
+    { definition: office, input: (random) => ({ fails: random.chance(0.3) }) },
+    {
+      definition: boss,
+      budget: (random) =>
+        random.chance(0.6)
+          ? { tokens: random.whole(100, 1_000), onExhausted: random.pick(['fail', 'pause']) }
+          : undefined,
+      wrong: mischarged,
+    },
+    { definition: worker, input: () => ({ item: 'alone' }), wrong: mischarged },
+    { definition: errands, budget: steps(7), waitsInLine: true },
+  ],
+};

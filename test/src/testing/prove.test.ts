@@ -1,0 +1,287 @@
+import { LifecycleError, proveLifecycle, type Finding, type ProveOptions } from 'troupe/testing';
+import { describe, expect, test } from 'vitest';
+import { createMachine, fromPromise, setup, type AnyStateMachine } from 'xstate';
+
+const call = fromPromise(() => Promise.resolve());
+
+function findingsOf(machine: AnyStateMachine, options?: ProveOptions): readonly Finding[] {
+  try {
+    proveLifecycle(machine, options);
+    return [];
+  } catch (error) {
+    if (error instanceof LifecycleError) return error.findings;
+    throw error;
+  }
+}
+const found = (machine: AnyStateMachine, options?: ProveOptions): string[] =>
+  findingsOf(machine, options).map(({ rule, state }) => `${rule} ${state}`);
+
+const KILL = { kill: 'troupe.kill' } as const;
+
+describe('a planted fault is found and named', () => {
+  test.each<[string, AnyStateMachine, string[], ProveOptions?]>([
+    [
+      'a state that does not take the kill',
+      createMachine({
+        initial: 'a',
+        states: {
+          a: { on: { 'troupe.kill': 'end' }, after: { 1: 'b' } },
+          b: { initial: 'c', states: { c: { after: { 1: '#(machine).end' } } } },
+          end: { type: 'final' },
+        },
+      }),
+      ['kill b.c'],
+      KILL,
+    ],
+    [
+      'a kill that is forbidden further in',
+      createMachine({
+        initial: 'a',
+        on: { 'troupe.kill': '.end' },
+        states: { a: { on: { 'troupe.kill': {} }, after: { 1: 'end' } }, end: { type: 'final' } },
+      }),
+      ['kill a'],
+      KILL,
+    ],
+    [
+      'a dead end',
+      createMachine({
+        initial: 'a',
+        states: {
+          a: { on: { GO: 'stuck' }, after: { 1: 'end' } },
+          stuck: { meta: { waitsFor: 'nobody' } },
+          end: { type: 'final' },
+        },
+      }),
+      ['end stuck'],
+    ],
+    [
+      'a way out that an inner state forbids',
+      createMachine({
+        initial: 'a',
+        on: { STOP: '.end' },
+        states: { a: { meta: { waitsFor: 'x' }, on: { STOP: {} } }, end: { type: 'final' } },
+      }),
+      ['unreachable end', 'end a'],
+    ],
+    [
+      'a way out behind one that is always taken',
+      createMachine({
+        initial: 'a',
+        states: {
+          a: { meta: { waitsFor: 'x' }, on: { GO: [{ target: 'a' }, { target: 'end' }] } },
+          end: { type: 'final' },
+        },
+      }),
+      ['unreachable end', 'end a'],
+    ],
+    [
+      'an inner end that nobody hears of',
+      createMachine({
+        initial: 'a',
+        states: {
+          a: { initial: 'b', states: { b: { after: { 1: 'c' } }, c: { type: 'final' } } },
+          end: { type: 'final' },
+        },
+      }),
+      ['unreachable end', 'end a.b', 'end a.c', 'wait a.c'],
+    ],
+    [
+      'a region that keeps the others from ending',
+      createMachine({
+        initial: 'both',
+        states: {
+          both: {
+            type: 'parallel',
+            onDone: 'end',
+            states: {
+              one: { initial: 'a', states: { a: { after: { 1: 'z' } }, z: { type: 'final' } } },
+              two: {
+                initial: 'a',
+                states: { a: { after: { 1: 'b', 2: 'z' } }, b: { meta: { waitsFor: 'x' } }, z: { type: 'final' } },
+              },
+            },
+          },
+          end: { type: 'final' },
+        },
+      }),
+      ['end both.two.b'],
+    ],
+    [
+      'a machine without an end',
+      createMachine({ initial: 'a', states: { a: { after: { 1: 'b' } }, b: { after: { 1: 'a' } } } }),
+      ['end a', 'end b'],
+    ],
+    ['a machine without states', createMachine({ id: 'empty' }), ['end empty']],
+    [
+      'a wait without a limit',
+      createMachine({ initial: 'a', states: { a: { on: { GO: 'end' } }, end: { type: 'final' } } }),
+      ['wait a'],
+    ],
+    [
+      'a time limit that leads nowhere',
+      createMachine({ initial: 'a', states: { a: { on: { GO: 'end' }, after: { 1: {} } }, end: { type: 'final' } } }),
+      ['wait a'],
+    ],
+    [
+      'an invoked actor whose end leads nowhere',
+      setup({ actors: { call } }).createMachine({
+        initial: 'a',
+        states: { a: { invoke: { src: 'call' }, on: { GO: 'end' } }, end: { type: 'final' } },
+      }),
+      ['wait a'],
+    ],
+    [
+      'a state that nothing leads to, once, however many lie in it',
+      createMachine({
+        initial: 'a',
+        states: {
+          a: { after: { 1: 'end' } },
+          island: { initial: 'b', states: { b: { after: { 1: 'c' } }, c: { type: 'final' } }, onDone: 'end' },
+          end: { type: 'final' },
+        },
+      }),
+      ['unreachable island'],
+    ],
+    [
+      'a state that only an event leads to which is never heard',
+      createMachine({
+        initial: 'a',
+        states: { a: { always: 'end', on: { GO: 'b' } }, b: { after: { 1: 'end' } }, end: { type: 'final' } },
+      }),
+      ['unreachable b'],
+    ],
+    [
+      'always in a circle',
+      createMachine({
+        initial: 'a',
+        on: { GO: '.end' },
+        states: { a: { always: 'b' }, b: { always: 'a' }, end: { type: 'final' } },
+      }),
+      ['unreachable end', 'loop a', 'end a', 'loop b', 'end b'],
+    ],
+    [
+      'a state that is listed as unused and is not',
+      createMachine({ initial: 'a', states: { a: { after: { 1: 'end' } }, end: { type: 'final' } } }),
+      ['unreachable a'],
+      { unused: ['a'] },
+    ],
+  ])('%s', (_, machine, faults, options) => {
+    expect(found(machine, options)).toEqual(faults);
+  });
+
+  test('in a child machine, provided or inline, after its source', () => {
+    const child = createMachine({ initial: 'a', states: { a: { on: { GO: 'z' } }, z: { type: 'final' } } });
+    const machine = createMachine({
+      initial: 'a',
+      states: {
+        a: { invoke: { src: 'child', onDone: 'b' } },
+        b: {
+          invoke: { id: 'inline', src: createMachine({ initial: 'x', states: { x: {} } }), onDone: 'end' },
+        },
+        end: { type: 'final' },
+      },
+    }).provide({ actors: { child } });
+    expect(found(machine)).toEqual(['wait child: a', 'end inline: x', 'wait inline: x']);
+  });
+
+  test('and the error says it all in one text', () => {
+    const machine = createMachine({ id: 'lost', initial: 'a', states: { a: {} } });
+    expect(() => proveLifecycle(machine, KILL)).toThrow(
+      /^The lifecycle of machine lost has 3 faults:\n {2}a: no end.*\n {2}a: it waits without a limit.*\n {2}a: it does not take troupe\.kill/,
+    );
+  });
+});
+
+describe('what is sound is proved', () => {
+  test.each<[string, AnyStateMachine, ProveOptions?]>([
+    [
+      'a time limit, or a call whose end leads on, of a state around',
+      setup({ actors: { call } }).createMachine({
+        initial: 'a',
+        states: {
+          a: { after: { 1: 'b' }, initial: 'x', states: { x: { on: { GO: 'y' } }, y: {} } },
+          b: { invoke: { src: 'call', onDone: 'end' }, initial: 'x', states: { x: {} } },
+          end: { type: 'final' },
+        },
+      }),
+    ],
+    [
+      'a kill taken by another region, by a wildcard, or around all',
+      createMachine({
+        type: 'parallel',
+        states: {
+          one: { initial: 'a', states: { a: { after: { 1: 'z' } }, z: { type: 'final' } } },
+          two: { initial: 'a', on: { 'troupe.*': '.z' }, states: { a: { after: { 1: 'z' } }, z: { type: 'final' } } },
+          three: {
+            initial: 'a',
+            states: { a: { meta: { waitsFor: 'a kill' }, on: { 'troupe.kill': 'z' } }, z: { type: 'final' } },
+          },
+        },
+      }),
+      KILL,
+    ],
+    [
+      'a second kill that is ignored',
+      createMachine({
+        initial: 'a',
+        states: {
+          a: { after: { 1: 'end' }, on: { 'troupe.kill': 'killing' } },
+          killing: { after: { 1: 'end' }, on: { 'troupe.kill': {} } },
+          end: { type: 'final' },
+        },
+      }),
+      KILL,
+    ],
+    [
+      'what history leads to',
+      createMachine({
+        initial: 'a',
+        states: {
+          a: {
+            initial: 'x',
+            after: { 9: 'b' },
+            states: { x: {}, y: {}, h: { type: 'history', target: 'y' } },
+          },
+          b: { after: { 1: 'a.h', 2: 'end' } },
+          end: { type: 'final' },
+        },
+      }),
+    ],
+    [
+      'an initial state that lies deeper',
+      createMachine({
+        initial: 'a',
+        states: {
+          a: { initial: 'b', states: { b: { initial: 'c', states: { c: { after: { 1: '#z' } } } } } },
+          end: { id: 'z', type: 'final' },
+        },
+      }),
+    ],
+  ])('%s', (_, machine, options) => {
+    expect(proveLifecycle(machine, options)).toMatchObject({ proved: true, assumes: [] });
+  });
+
+  test('with the guards on which it rests', () => {
+    const machine = setup({ guards: { enough: () => false } }).createMachine({
+      initial: 'a',
+      states: {
+        a: {
+          after: { 1: { guard: 'enough', target: 'end' } },
+          on: { 'troupe.kill': { guard: 'enough', target: 'end' } },
+        },
+        end: { type: 'final' },
+      },
+    });
+    expect(proveLifecycle(machine, KILL)).toEqual({
+      proved: true,
+      states: 3,
+      transitions: 2,
+      assumes: [
+        'a: an end is reached only where a guard lets pass',
+        'a: its wait ends by itself only where a guard lets pass',
+        'a: troupe.kill is taken only where a guard lets pass',
+      ],
+    });
+  });
+});
