@@ -31,8 +31,8 @@ export interface Asked {
 }
 
 export interface KillPorts {
-  /** Says that this process is there, so that the others find out when it is gone. */
-  announce(): Promise<void> | void;
+  /** Says that this process is there, so that the others find out when it is gone. A kill does not wait for the store to take that. */
+  announce(): void;
   readonly journal: Journal;
   readonly clock: Clock;
   readonly runPorts: RunPorts;
@@ -78,7 +78,7 @@ export class Kills {
   async kill(roots: readonly RunId[], asked: Asked, last: readonly RunId[] = []): Promise<Receipt> {
     const { clock } = this.#ports;
     const since = clock.now();
-    await this.#ports.announce();
+    this.#ports.announce();
     const runs = new Map<RunId, KilledRun | undefined>();
     const left: { run: RunId; error: unknown }[] = [];
     const answers: Promise<void>[] = [];

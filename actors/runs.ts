@@ -149,7 +149,8 @@ export class Runs {
       clock,
       runPorts: this.#runPorts,
       seize: (run) => this.#seize(run),
-      announce: () => this.#presence.announce(),
+      announce: () =>
+        void this.#presence.announce().catch((error: unknown) => report(error, 'saying that this process kills runs')),
       find: (run) => this.#find(run),
       tell: ({ tenant, run, owner }, graceMs) => this.#signals.kill(tenant, run, { owner, graceMs }),
       // It is killed all the same.
