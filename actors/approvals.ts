@@ -65,6 +65,7 @@ export function decided(
 }
 
 function waitingIn(actor: AnyActorRef): Waiting | undefined {
+  // The border: whatever has this tag keeps what it waits for.
   const { tags, context } = actor.getSnapshot() as Partial<AnyMachineSnapshot>;
   return tags?.has('awaitingApproval') === true ? (context as unknown as Waiting) : undefined;
 }
