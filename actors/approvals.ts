@@ -4,7 +4,8 @@ import { NotAllowedError, NotFoundError, ValidationError } from '../src/protocol
 import type { RunId } from '../src/protocol/ids.ts';
 import type { Message } from '../src/protocol/inbox.ts';
 import type { Approval } from '../src/protocol/spec.ts';
-import type { DurableSystem, Said } from './system.ts';
+import type { Said } from './said.ts';
+import type { DurableSystem } from './system.ts';
 
 /**
  * Calls that wait for somebody to approve them: machines in a state tagged `awaitingApproval`.
@@ -20,7 +21,7 @@ interface Waiting {
 }
 
 export function approvalsIn(system: DurableSystem): Approval[] {
-  const waiting = Array.from(system.actors(), ([, actor]) => waitingIn(actor)?.approval);
+  const waiting = Array.from(system.nodes.actors(), ([, actor]) => waitingIn(actor)?.approval);
   return waiting.filter((one) => one !== undefined).map((one) => shown(one, system));
 }
 
@@ -37,7 +38,7 @@ export function decided(
   message: Extract<Message, { type: 'approve' | 'deny' }>,
 ): Said<'message.received'> {
   const { call, hash, by } = message;
-  const actor = system.actor(call);
+  const actor = system.nodes.get(call)?.actor;
   const approval = actor && waitingIn(actor)?.approval;
   if (actor === undefined || approval === undefined) {
     const waiting = approvalsIn(system).map((one) => one.call);

@@ -10,7 +10,7 @@ import type { Module, PlanSpec } from '../src/protocol/spec.ts';
 import { ModuleActor } from './module.ts';
 import { planActor } from './plan.ts';
 import type { Migration } from './owner.ts';
-import type { Body } from './run.ts';
+import type { Body } from './run/ports.ts';
 import { toolActor } from './tool.ts';
 
 export interface Resolved extends Body {

@@ -1,27 +1,26 @@
-import type { AnyActorRef, AnyMachineSnapshot } from 'xstate';
-import { asFailure, toData, toEvent } from '../src/codec.ts';
-import { beginOf, type Child, type Cost, type Entry, type EntryEvents, type Spent } from '../src/protocol/entry.ts';
-import { ClosedError, InvalidStateTransitionError, NotFoundError, ValidationError } from '../src/protocol/errors.ts';
+import { asFailure, toData } from '../src/codec.ts';
+import type { Entry, EntryEvents } from '../src/protocol/entry.ts';
+import { ClosedError, InvalidStateTransitionError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
-import { OutcomesUnknown } from '../src/summary.ts';
 import { childId } from './child.ts';
-import type { Gate } from './gate.ts';
+import { ChildCalls, type Callers } from './childCalls.ts';
+import { Doubts, isDoubtful, type SaidBy } from './doubts.ts';
+import type { Outcome } from './end.ts';
+import { exceeded, type Gate } from './gate.ts';
+import type { Leaf } from './leaf.ts';
 import type { Ack, Pending, Pump } from './pump.ts';
-import { exceeded, type DurableSystem, type Leaf, type Said } from './system.ts';
+import type { Said } from './said.ts';
+import type { DurableSystem } from './system.ts';
 
 /**
  * The leaves of a run, from being wanted to what they say.
  *
  * R1. Before a leaf begins, and before each attempt, the gate asks: still running? not paused? in budget? admitted?
  * R2. An irreversible leaf, and one that begins a run, begins only after its intent is acknowledged; others begin at once, their intents ride in the next group.
- * R3. An interrupted irreversible leaf is in doubt: it is not begun until somebody says so.
+ * R3. An interrupted irreversible leaf is in doubt: it is not begun until somebody says so (`doubts.ts`).
  */
 
-export type Outcome = { output: unknown } | { error: unknown };
-/** About a call whose outcome nobody knows. */
-export type Decision = Outcome | { retry: true };
-
-interface Host {
+interface Host extends Callers {
   readonly run: RunId;
   system(): DurableSystem;
   /** Nothing begins here any more. */
@@ -30,17 +29,6 @@ interface Host {
   paused(): boolean;
   /** Its body knows of a last turn. */
   readonly canWrapUp: () => boolean;
-  /** Its caller wants nothing from it any more. */
-  leave(child: Child): void;
-  /** Undefined: it has not ended. */
-  childEnd(child: RunId): Promise<Outcome | undefined>;
-  childSpent(child: RunId): Promise<Spent | undefined>;
-}
-
-/** Who has asked for something, and where. */
-interface SaidBy {
-  by: string;
-  cause: string | null;
 }
 
 /** Somebody who has asked for a leaf to begin, and waits for it. */
@@ -51,6 +39,8 @@ interface Asked extends SaidBy {
 
 export class Calls {
   readonly gate: Gate;
+  readonly doubts: Doubts;
+  readonly children: ChildCalls;
   readonly #pump: Pump;
   readonly #host: Host;
   /** Wanted by the entries delivered last, not yet asked for at the gate. */
@@ -59,18 +49,13 @@ export class Calls {
   #held: (() => void)[] = [];
   /** The last begin on record or on its way there, by leaf: the cause of what the leaf says. */
   readonly #intents = new Map<string, Pending | number>();
-  /** Calls in doubt whose decision is on its way to the journal. */
-  #deciding: Set<string> | undefined;
-  /** The last begin of irreversible leaves that have not succeeded, and of the machines they work for. */
-  #begun: Map<string, number> | undefined;
   /** That its budget is spent is on its way to the journal: until then nothing begins. */
   #exceeded = false;
-  /** Runs that its calls have begun, by call. */
-  #children: Map<string, Child> | undefined;
-  #unknown: OutcomesUnknown | undefined;
 
   constructor(gate: Gate, pump: Pump, host: Host) {
     this.gate = gate;
+    this.doubts = new Doubts(pump, host, this);
+    this.children = new ChildCalls(gate, host, this);
     this.#pump = pump;
     this.#host = host;
   }
@@ -98,55 +83,12 @@ export class Calls {
     // Only this process knows that they have not begun.
     if (this.#held.length > 0) return true;
     const paused = this.#host.paused();
-    for (const leaf of this.#host.system().leaves()) {
+    for (const leaf of this.#host.system().nodes.leaves()) {
       // A run that it has begun wakes it when it ends.
       if (isDoubtful(leaf) || (leaf.begun ? leaf.policy.child !== undefined : paused)) continue;
       return true;
     }
     return false;
-  }
-
-  /** Runs that its calls have begun, whether they have ended or not. */
-  get children(): readonly Child[] {
-    return Array.from(this.#children?.values() ?? []);
-  }
-
-  /** Of calls that are under way: their run is not over for them. */
-  openChildren(): Child[] {
-    const open: Child[] = [];
-    for (const { key } of this.#children === undefined ? [] : this.#host.system().leaves()) {
-      const child = this.#children?.get(key);
-      if (child !== undefined) open.push(child);
-    }
-    return open;
-  }
-
-  /** Irreversible calls that have begun and have no recorded end. */
-  get unknown(): string[] {
-    return this.#unknown?.keys ?? [];
-  }
-
-  /** A child run has ended that this run did not wait for here. @throws NotFoundError */
-  async childEnded(call: string, cause: string | null): Promise<Ack> {
-    const child = this.#children?.get(call);
-    const how = child && (await this.#host.childEnd(child.run));
-    const spent = how && (await this.#host.childSpent(child.run));
-    if (spent !== undefined) this.gate.childSpent(call, spent);
-    const leaf = this.#leaf(call);
-    if (child !== undefined && how !== undefined && leaf !== undefined)
-      return this.#decide(leaf, how, { by: child.run, cause });
-    const { run } = this.#host;
-    throw new NotFoundError(`Run ${run} has no call '${call}' that waits for a run that has ended.`, { run, call });
-  }
-
-  #leaf(call: string): Leaf | undefined {
-    for (const leaf of this.#host.system().leaves()) if (leaf.key === call) return leaf;
-    return undefined;
-  }
-
-  /** A call says that it has cost so much more. @throws ValidationError, BudgetExceededError */
-  charge(call: string, cost: Cost): void {
-    this.gate.charge(call, cost);
   }
 
   /** Calls have been under way for as long as they may. */
@@ -163,16 +105,8 @@ export class Calls {
     const { type, target, seq } = entry;
     this.gate.note(entry);
     if (type === 'budget.exceeded') this.#exceeded = false;
-    const begun = beginOf(entry);
-    if (begun?.child !== undefined) (this.#children ??= new Map()).set(target, begun.child);
-    if (type === 'leaf.abandoned') {
-      const child = this.#children?.get(target);
-      if (child !== undefined) this.#host.leave(child);
-    }
-    if (begun?.effect === 'irreversible') this.#unknown ??= new OutcomesUnknown();
-    this.#unknown?.note(entry);
-    if (begun?.effect === 'irreversible') for (const key of callsOf(target)) (this.#begun ??= new Map()).set(key, seq);
-    if (type === 'leaf.succeeded') for (const key of callsOf(target)) this.#begun?.delete(key);
+    this.children.note(entry);
+    this.doubts.note(entry);
     if (type === 'leaf.started') this.#intents.set(target, seq);
     else if (type === 'leaf.succeeded' || type === 'leaf.failed' || type === 'leaf.abandoned')
       this.#intents.delete(target);
@@ -188,57 +122,8 @@ export class Calls {
     else this.#pump.enqueue(ended, intent ?? said.cause);
   }
 
-  /** Plain leaves, and machines in a state tagged `inDoubt`. */
-  inDoubt(): { call: string; input: unknown }[] {
-    const calls = this.#doubtful().map(({ key, input }) => ({ call: key, input }));
-    for (const [call, actor] of this.#host.system().actors())
-      if (isInDoubt(actor)) calls.push({ call, input: inputOf(actor) });
-    return calls;
-  }
-
-  /** @throws NotFoundError, ValidationError */
-  async resolve(
-    call: string,
-    decision: Decision,
-    { by, cause, seen }: { by: string; cause: string | null; seen: number },
-  ): Promise<Ack> {
-    const begun = this.#begun?.get(call) ?? 0;
-    if (begun > seen)
-      throw new ValidationError(
-        `Run ${this.#host.run}: ${call} has begun again (entry ${begun}) since this was decided (entry ${seen}); look again, then decide.`,
-        { run: this.#host.run, call, begun, seen },
-      );
-    const actor = this.#host.system().actor(call);
-    if (actor !== undefined && isInDoubt(actor)) return this.#tell(call, actor, decision, { by, cause });
-    const leaf = this.#doubtful().find(({ key }) => key === call);
-    if (leaf !== undefined)
-      return 'retry' in decision ? this.#retry(leaf, { by, cause }) : this.#decide(leaf, decision, { by, cause });
-    const { run } = this.#host;
-    const calls = this.inDoubt().map((known) => known.call);
-    throw new NotFoundError(`Run ${run} has no call '${call}' in doubt; in doubt: ${calls.join(', ') || 'none'}.`, {
-      run,
-      call,
-      inDoubt: calls,
-    });
-  }
-
-  async #tell(call: string, actor: AnyActorRef, decision: Decision, { by, cause }: SaidBy): Promise<Ack> {
-    const { run } = this.#host;
-    const decided = 'error' in decision ? { error: asFailure(decision.error) } : decision;
-    const event = { type: 'troupe.resolve', ...decided };
-    if (!(actor.getSnapshot() as AnyMachineSnapshot).can(event))
-      throw new ValidationError(
-        `Run ${run}: ${call} does not take this decision; its output must be one the call could have given.`,
-        { run, call },
-      );
-    const deciding = (this.#deciding ??= new Set());
-    if (deciding.has(call)) throw new ValidationError(`Run ${run}: somebody has just decided ${call}.`, { run, call });
-    deciding.add(call);
-    const said: Said = { type: 'message.received', target: call, event: { event: toEvent(event), by }, cause: null };
-    return this.#pump.send(said, cause).finally(() => deciding.delete(call));
-  }
-
-  async #retry(leaf: Leaf, { by, cause }: SaidBy): Promise<Ack> {
+  /** It was in doubt, and somebody lets it begin again. */
+  async retry(leaf: Leaf, { by, cause }: SaidBy): Promise<Ack> {
     const { run } = this.#host;
     if (this.#host.paused())
       throw new InvalidStateTransitionError(`Run ${run} is paused: resume it, then let ${leaf.key} begin again.`, {
@@ -260,12 +145,13 @@ export class Calls {
     }
   }
 
-  async #decide(leaf: Leaf, decision: Outcome, { by, cause }: SaidBy): Promise<Ack> {
+  /** Somebody says how it has ended. */
+  async decide(leaf: Leaf, outcome: Outcome, { by, cause }: SaidBy): Promise<Ack> {
     const target = leaf.key;
     const said: End =
-      'output' in decision
-        ? { type: 'leaf.succeeded', target, event: { output: toData(decision.output, 'output'), by }, cause: null }
-        : { type: 'leaf.failed', target, event: { error: asFailure(decision.error), by }, cause: null };
+      'output' in outcome
+        ? { type: 'leaf.succeeded', target, event: { output: toData(outcome.output, 'output'), by }, cause: null }
+        : { type: 'leaf.failed', target, event: { error: asFailure(outcome.error), by }, cause: null };
     leaf.over = true;
     try {
       return await this.#pump.send(this.gate.settled(said), cause ?? this.#intents.get(target) ?? null);
@@ -273,10 +159,6 @@ export class Calls {
       leaf.over = false;
       throw error;
     }
-  }
-
-  #doubtful(): Leaf[] {
-    return Array.from(this.#host.system().leaves()).filter(isDoubtful);
   }
 
   #ask(leaf: Leaf, asked?: Asked): void {
@@ -380,9 +262,6 @@ export class Calls {
   }
 }
 
-/** A leaf, and the machine it works for: a call in doubt goes by either. */
-const callsOf = (leaf: string): readonly string[] => [leaf, leaf.slice(0, leaf.lastIndexOf('/'))];
-
 type End = Said<'leaf.succeeded' | 'leaf.failed' | 'leaf.abandoned'>;
 const isEnd = (said: Said): said is End =>
   said.type === 'leaf.succeeded' || said.type === 'leaf.failed' || said.type === 'leaf.abandoned';
@@ -391,15 +270,3 @@ const isPending = (intent: Pending | number | undefined): intent is Pending => t
 
 const endedAtOnce = (said: Said<'leaf.succeeded'>, begin: Said): Said =>
   begin.type === 'leaf.started' ? { ...said, event: { ...said.event, begun: begin.event } } : said;
-
-/** R3. */
-const isDoubtful = ({ interrupted, effect }: Leaf): boolean => interrupted && effect === 'irreversible';
-
-const isInDoubt = (actor: AnyActorRef): boolean => {
-  const { tags } = actor.getSnapshot() as { tags?: ReadonlySet<string> };
-  return tags?.has('inDoubt') === true;
-};
-const inputOf = (actor: AnyActorRef): unknown => {
-  const { context } = actor.getSnapshot() as { context?: { input?: unknown } };
-  return context?.input;
-};

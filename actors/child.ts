@@ -5,7 +5,8 @@ import { checkedBudget, type BudgetOptions } from '../src/define/budget.ts';
 import type { AnyDefinition } from '../src/define/definition.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import type { InputOf, OutputOf } from '../src/options.ts';
-import { childOf, declareLeaf, tracked } from './system.ts';
+import { declareLeaf } from './leaf.ts';
+import { childOf, tracked } from './self.ts';
 
 /**
  * A run that works for a call of another one.

@@ -6,12 +6,12 @@ import type { EntryEvents, Spent } from '../src/protocol/entry.ts';
 import { failure } from '../src/protocol/exit.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import type { Resolved } from './body.ts';
-import type { Outcome } from './calls.ts';
 import { childId } from './child.ts';
-import type { Ended } from './end.ts';
+import type { Ended, Outcome } from './end.ts';
 import { readEnd } from './owner.ts';
-import type { Children, Run } from './run.ts';
-import type { ChildAsked } from './system.ts';
+import type { Children } from './run/ports.ts';
+import type { Run } from './run.ts';
+import type { ChildAsked } from './system/node.ts';
 
 /** What a definition says of itself in the first entry of its runs. */
 export type Begins = Pick<EntryEvents['run.created'], 'definition' | 'version' | 'chart' | 'input' | 'spec'>;
@@ -50,7 +50,7 @@ export class ChildRuns implements Children {
       ...begins,
       by: parent.id,
       tenant,
-      budget: parent.childBudget(call, budget),
+      budget: parent.calls.gate.childBudget(call, budget),
       parent: { run: parent.id, call },
       origins: [],
     };
@@ -60,7 +60,7 @@ export class ChildRuns implements Children {
       await this.#ports.ensure(id, created, body, signal);
       const live = this.#ports.live(id);
       const outcome = await this.#ended(id, signal, look);
-      parent.childSpent(call, live?.end === undefined ? await this.spent(id) : live.spent);
+      parent.calls.gate.childSpent(call, live?.end === undefined ? await this.spent(id) : live.calls.gate.spent);
       if ('error' in outcome) throw outcome.error;
       return outcome.output;
     } finally {

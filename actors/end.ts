@@ -4,9 +4,13 @@ import type { EntryOf } from '../src/protocol/entry.ts';
 import { ReplayDivergenceError } from '../src/protocol/errors.ts';
 import type { Exit } from '../src/protocol/exit.ts';
 import type { RunStatus } from '../src/protocol/lifecycle.ts';
-import type { DurableSystem, Said } from './system.ts';
+import type { Said } from './said.ts';
+import type { DurableSystem } from './system.ts';
 
 export type Ended = EntryOf<'run.completed' | 'run.failed' | 'run.killed'>;
+
+/** How a call ended, as somebody says or a run that it has begun has it. */
+export type Outcome = { output: unknown } | { error: unknown };
 
 /** The state of the run's lifecycle; a root that has thrown has failed. */
 export function statusOf(root: AnyActorRef): RunStatus | 'killing' {
@@ -20,7 +24,7 @@ export function endOf(system: DurableSystem): Said<'run.completed' | 'run.failed
   const { status, output, error } = system.root.getSnapshot() as { status: string; output?: Exit; error?: unknown };
   const exit: Exit = status === 'done' && output !== undefined ? output : { status: 'failed', error: asFailure(error) };
   if (exit.status !== 'succeeded') return failedWith(exit.status === 'failed' ? exit.error : new Error('killed'));
-  if (system.lateFailure !== undefined) return failedWith(system.lateFailure.error);
+  if (system.actions.lateFailure !== undefined) return failedWith(system.actions.lateFailure.error);
   try {
     return { type: 'run.completed', target: 'run', event: { output: toData(exit.output, 'output') }, cause: null };
   } catch (unkept) {

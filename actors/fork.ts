@@ -6,7 +6,8 @@ import { NotFoundError, ValidationError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import { copied, type ForkAsked } from './copied.ts';
 import { foldRun, migrate, type Migration } from './owner.ts';
-import type { Body, Run, RunPorts } from './run.ts';
+import type { Body, RunPorts } from './run/ports.ts';
+import type { Run } from './run.ts';
 import { Staged } from './staged.ts';
 
 /**

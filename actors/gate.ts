@@ -1,10 +1,12 @@
 import { boundsIn, exhausted, leftOf, overByCharge, overIfGranted, type Over } from '../machines/policy/budget.ts';
 import { Ledger } from '../src/ledger.ts';
+import type { HowEnded } from '../src/openCall.ts';
 import { amountOf, costOf, limitsOf, NOTHING, RESOURCES, spentOf, type Amount } from '../src/protocol/amount.ts';
 import type { Budget, Cost, Costs, Entry, EntryEvents, Limits, Spent } from '../src/protocol/entry.ts';
-import { NotAllowedError } from '../src/protocol/errors.ts';
+import { BudgetExceededError, NotAllowedError } from '../src/protocol/errors.ts';
 import { isNotPerformed } from '../src/protocol/exit.ts';
-import { exceeded, type Admission, type Leaf, type Said } from './system.ts';
+import type { Admission, Leaf } from './leaf.ts';
+import type { Said } from './said.ts';
 
 export type Answer =
   | { type: 'granted'; admission: Admission | undefined }
@@ -97,7 +99,10 @@ export class Gate {
   }
 
   /** What has ended, with what it cost where that is not what it had reserved. */
-  settled<T extends Said<'leaf.succeeded' | 'leaf.failed' | 'leaf.abandoned'>>(said: T, how: How = howIn(said)): T {
+  settled<T extends Said<'leaf.succeeded' | 'leaf.failed' | 'leaf.abandoned'>>(
+    said: T,
+    how: HowEnded = howIn(said),
+  ): T {
     const cost = this.#ledger.costOf(said.target, how);
     // What it had reserved is on record already.
     if (cost === (how === 'notPerformed' ? NOTHING : this.#ledger.reservedBy(said.target))) return said;
@@ -171,9 +176,13 @@ function mustBeNoTool({ policy: { tool } }: Leaf): void {
   );
 }
 
-type How = 'ended' | 'notPerformed' | 'abandoned';
+export const exceeded = ({ resource, spent, limit }: Over): BudgetExceededError =>
+  new BudgetExceededError(
+    `The budget of ${limit} ${resource} is spent (${spent}); start another run with a larger one.`,
+    { resource, spent, limit },
+  );
 
-const howIn = ({ type, event }: Said<'leaf.succeeded' | 'leaf.failed' | 'leaf.abandoned'>): How => {
+const howIn = ({ type, event }: Said<'leaf.succeeded' | 'leaf.failed' | 'leaf.abandoned'>): HowEnded => {
   if (type === 'leaf.abandoned') return 'abandoned';
   return type === 'leaf.failed' && isNotPerformed(event.error) ? 'notPerformed' : 'ended';
 };

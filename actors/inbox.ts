@@ -30,10 +30,10 @@ export async function take(
   run: Run,
   { journal, report }: { journal: Journal; report: (error: unknown, where: string) => void },
 ): Promise<void> {
-  const from = run.taken;
+  const from = run.commands.taken;
   const before = from === 0 ? undefined : await hashOf(run.id, from, journal);
   for await (const { post: next } of unsealPosts(run.id, journal.read(inboxOf(run.id), from + 1), before))
-    await run
+    await run.commands
       .take(next)
       .catch((error: unknown) => report(error, `run ${run.id}: message ${next.seq} of its inbox was refused`));
 }

@@ -4,7 +4,7 @@ import { systemClock, type Clock } from '../src/clock.ts';
 import { ClosedError, NetworkError, OverloadedError } from '../src/protocol/errors.ts';
 import type { CallEnd, Failure } from '../src/protocol/exit.ts';
 import type { AnyTool, Module } from '../src/protocol/spec.ts';
-import type { Admission } from './system.ts';
+import type { Admission } from './leaf.ts';
 
 /** One call at a module: it waits until it is granted or refused. */
 interface Call {

@@ -19,10 +19,11 @@ import {
   JournalTooLongError,
   NotFoundError,
 } from '../src/protocol/errors.ts';
-import type { RunId, TenantId } from '../src/protocol/ids.ts';
+import { ownerId, type RunId, type TenantId } from '../src/protocol/ids.ts';
 import type { Ended } from './end.ts';
-import { NOBODY } from './register.ts';
-import { Run, type Body, type RunPorts } from './run.ts';
+import { Run } from './run.ts';
+import { again } from './run/continuing.ts';
+import type { Body, RunPorts } from './run/ports.ts';
 
 /**
  * How a run gets an owner, and how it loses it.
@@ -31,6 +32,9 @@ import { Run, type Body, type RunPorts } from './run.ts';
  * O2. Taking a run over appends an entry with the next epoch; the owner before can append nothing after it.
  * O3. A kill is a takeover by nobody.
  */
+
+/** Owns what no process can go on with: nobody of that name is ever alive. */
+export const NOBODY = ownerId('nobody');
 
 const WARN_ENTRIES = 10_000;
 const MAX_ENTRIES = 100_000;
@@ -175,7 +179,7 @@ export async function migrate(
   let next = run;
   for (const { to, input } of migrations) {
     const seq = after + 1 + stored.length;
-    const begun = next.again(to, migrated(next, input), owner);
+    const begun = again(next, to, migrated(next, input), owner);
     const continued = entry(run.id, { seq, epoch, at }, 'run.continued', begun, seq - 1) as Beginning;
     const sealed = seal(continued, stored.at(-1)?.hash ?? run.position.hash);
     stored.push(sealed);

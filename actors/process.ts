@@ -5,9 +5,10 @@ import { asFailure, toData } from '../src/codec.ts';
 import { OverloadedError } from '../src/protocol/errors.ts';
 import type { Answer, FromProcess, IsolatedCall, ToProcess } from '../src/protocol/isolated.ts';
 import type { ProcessSpec, ToolContext } from '../src/protocol/spec.ts';
+import { Channel } from './isolation/channel.ts';
 import { Family, signal as send } from './isolation/family.ts';
 import { guard } from './isolation/guard.ts';
-import { launch, type Launched } from './isolation/launch.ts';
+import { channelOf, launch, type Launched } from './isolation/launch.ts';
 import { Printed } from './isolation/printed.ts';
 import { unanswered, type Exit } from './isolation/unanswered.ts';
 
@@ -20,6 +21,7 @@ import { unanswered, type Exit } from './isolation/unanswered.ts';
  * P4. The tool is called only when the warden knows of its process.
  * P5. An end without an answer is an error. It says `notPerformed` where the tool had not been called yet.
  * P6. What cannot be begun whole, its warden included, is given back: its process is dead before the call is refused.
+ * P7. Whatever its process writes, it is this one attempt that fails: what is no message ends it.
  */
 
 // The other side is a real process: a clock that a test holds could not make it hurry.
@@ -87,7 +89,7 @@ async function givenBack(child: Launched, mark: string): Promise<void> {
   child.on('error', () => {});
   new Family(child.pid, mark).kill();
   await within(exited, PATIENCE_MS);
-  for (const stream of [child.stdout, child.stderr]) stream.destroy();
+  for (const stream of [child.stdout, child.stderr, channelOf(child)]) stream.destroy();
 }
 
 class Attempt {
@@ -97,6 +99,7 @@ class Attempt {
   readonly #family: Family;
   readonly #charge: ToolContext['charge'];
   readonly #printed: Printed;
+  readonly #channel: Channel;
   /** What the tool sends to its parent by itself does not have it. */
   readonly #token: string;
   readonly #release: () => void;
@@ -106,8 +109,10 @@ class Attempt {
   #giveUp!: (exit: undefined) => void;
   #atEnd: unknown;
   #begins = false;
+  #overspent = false;
   #answer: Answer | undefined;
   #residentBytes: number | undefined;
+  #unreadable: string | undefined;
 
   constructor(tool: string, spec: ProcessSpec, child: Launched, mark: string, charge: ToolContext['charge']) {
     const { pid } = child;
@@ -127,7 +132,10 @@ class Attempt {
       child.on('exit', (code, signal) => resolve({ code, signal }));
     });
     this.#closed = new Promise((resolve) => child.on('close', () => resolve()));
-    child.on('message', (said) => this.#hear(said));
+    this.#channel = new Channel(channelOf(child), {
+      hear: (said) => this.#hear(said),
+      end: (unreadable) => this.#unheard(unreadable),
+    });
     // That it could not be told or killed shows in how it ends.
     child.on('error', () => {});
   }
@@ -137,7 +145,7 @@ class Attempt {
   }
 
   #tell(said: ToProcess): void {
-    this.#child.send(said, () => {});
+    this.#channel.say(said);
   }
 
   abort(): void {
@@ -154,6 +162,7 @@ class Attempt {
     await within(this.#closed, PATIENCE_MS);
     clock.clearTimeout(this.#atEnd);
     this.#printed.close();
+    this.#channel.close();
     this.#release();
     return this.#decide(exit);
   }
@@ -168,13 +177,23 @@ class Attempt {
         try {
           return this.#charge(said.cost);
         } catch (error) {
-          return this.#tell({ type: 'overspent', error: asFailure(error) });
+          // Once: it need not read what it is told, and it would pile up here.
+          if (!this.#overspent) this.#tell({ type: 'overspent', error: asFailure(error) });
+          this.#overspent = true;
+          return;
         }
       case 'succeeded':
       case 'failed':
         this.#answer ??= said;
         this.#end();
     }
+  }
+
+  /** It cannot answer any more. */
+  #unheard(unreadable: string | undefined): void {
+    if (unreadable === undefined || this.#answer !== undefined) return this.#end();
+    this.#unreadable = unreadable;
+    this.#kill();
   }
 
   #end(): void {
@@ -195,6 +214,7 @@ class Attempt {
       exit,
       memoryBytes: this.#spec.memoryBytes,
       residentBytes: this.#residentBytes,
+      unreadable: this.#unreadable,
       printed: this.#printed,
     });
     throw this.#begins ? error : Object.assign(error, { notPerformed: true });

@@ -10,7 +10,7 @@ import {
   StorageFullError,
 } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
-import type { Said } from './system.ts';
+import type { Said } from './said.ts';
 
 /**
  * The one way into a run's machines.

@@ -9,8 +9,9 @@ import type { RunId } from '../src/protocol/ids.ts';
 import type { ActorState, Difference, Fold, Moment } from '../src/replay.ts';
 import { isActor, isMachine, logicOf } from './durable.ts';
 import { foldRun, type FoldOptions } from './owner.ts';
-import type { Body, Run, RunPorts } from './run.ts';
-import { addressOf } from './system.ts';
+import type { Body, RunPorts } from './run/ports.ts';
+import type { Run } from './run.ts';
+import { addressOf } from './self.ts';
 
 type BodyOf = (beginning: Beginning) => { body: Body };
 
@@ -134,8 +135,8 @@ function lookAt(run: Run): Look {
     const { context } = (actor?.getSnapshot() ?? {}) as Partial<AnyMachineSnapshot>;
     return comparable(context, `${key}.context`, skipped);
   };
-  const { body, bodyActor } = run.system;
-  const machines = Array.from(run.system.actors()).filter(
+  const { body, bodyActor } = run.system.nodes;
+  const machines = Array.from(run.system.nodes.actors()).filter(
     ([, actor]) => actor !== bodyActor && isMachine(logicOf(actor)),
   );
   return {

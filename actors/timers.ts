@@ -5,12 +5,12 @@ export interface Timer {
   readonly key: string;
   /** In the journal's time; Infinity never comes. */
   readonly due: number;
-  /** The seq whose delivery scheduled it. */
+  /** The seq whose delayed scheduled it. */
   readonly cause: number;
   /** Counts what its run has scheduled: of those due at once the first scheduled fires first. */
   readonly order: number;
 }
-export interface Delivery extends Timer {
+export interface Delayed extends Timer {
   readonly source: AnyActorRef;
   readonly target: AnyActorRef;
   readonly event: AnyEventObject;
@@ -28,9 +28,9 @@ export interface Alarm {
 
 /** Delayed sends of one run, armed once it is live. */
 export class Timers {
-  readonly #byKey = new Map<string, Delivery>();
+  readonly #byKey = new Map<string, Delayed>();
   /** The last with each id; one that was scheduled before with the same id still comes, as in XState. */
-  readonly #byId = new Map<string, Delivery>();
+  readonly #byId = new Map<string, Delayed>();
   readonly #alarm: Alarm;
   #live: boolean;
   #scheduled = 0;
@@ -61,15 +61,15 @@ export class Timers {
     for (const timer of this.#byKey.values()) this.#arm(timer);
   }
 
-  add(delivery: Omit<Delivery, 'order' | 'alarm'>): void {
-    const timer: Delivery = { ...delivery, order: (this.#scheduled += 1), alarm: undefined };
+  add(delayed: Omit<Delayed, 'order' | 'alarm'>): void {
+    const timer: Delayed = { ...delayed, order: (this.#scheduled += 1), alarm: undefined };
     this.#byKey.set(timer.key, timer);
     if (timer.id !== undefined) this.#byId.set(idOf(timer.source, timer.id), timer);
     if (this.#live) this.#arm(timer);
   }
 
   /** Undefined when it was cancelled, or never was. */
-  take(key: string): Delivery | undefined {
+  take(key: string): Delayed | undefined {
     const timer = this.#byKey.get(key);
     if (timer === undefined) return undefined;
     this.#drop(timer);
@@ -87,16 +87,16 @@ export class Timers {
     for (const timer of this.#byKey.values()) if (timer.source === source) this.#drop(timer);
   }
 
-  #arm(timer: Delivery): void {
+  #arm(timer: Delayed): void {
     if (timer.due !== Infinity) timer.alarm = this.#alarm.arm(timer);
   }
 
-  #silence(timer: Delivery): void {
+  #silence(timer: Delayed): void {
     if (timer.alarm !== undefined) this.#alarm.disarm(timer.alarm);
     timer.alarm = undefined;
   }
 
-  #drop(timer: Delivery): void {
+  #drop(timer: Delayed): void {
     this.#byKey.delete(timer.key);
     const id = timer.id === undefined ? undefined : idOf(timer.source, timer.id);
     if (id !== undefined && this.#byId.get(id) === timer) this.#byId.delete(id);

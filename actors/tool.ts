@@ -8,9 +8,10 @@ import { costOf, limitsOf } from '../src/protocol/amount.ts';
 import type { Cost } from '../src/protocol/entry.ts';
 import { NotAllowedError, ValidationError } from '../src/protocol/errors.ts';
 import { qualified, type AnyTool, type ApprovalSpec, type RetrySpec, type ToolPolicy } from '../src/protocol/spec.ts';
-import { addressOf, callOf, charge, declareLeaf, tracked, type Leaf } from './system.ts';
+import { declareLeaf, type Leaf } from './leaf.ts';
 import { poolOf, type ModuleActor } from './module.ts';
 import { inProcess } from './process.ts';
+import { addressOf, callOf, charge, tracked } from './self.ts';
 import { told } from './told.ts';
 
 /** Whose call it is: what it may reach, and the module it goes through. */

@@ -1,5 +1,6 @@
 import { Gate } from '../actors/gate.ts';
-import type { Leaf, Said } from '../actors/system.ts';
+import type { Leaf } from '../actors/leaf.ts';
+import type { Said } from '../actors/said.ts';
 import type { Budget, Entry } from '../src/protocol/entry.ts';
 import { runId } from '../src/index.ts';
 import { KILL_VARIANTS } from './kills.ts';

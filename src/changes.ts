@@ -1,6 +1,6 @@
 /** A run as far as somebody must know who follows its journal. */
 interface Source {
-  observe(observer: () => void): () => void;
+  readonly watchers: { observe(observer: () => void): () => void };
   readonly ended: Promise<unknown>;
 }
 
@@ -49,7 +49,7 @@ export class Changes {
       this.#next?.settle();
       this.#next = undefined;
     };
-    this.#unwatch = source === undefined ? this.#watch(changed) : source.observe(changed);
+    this.#unwatch = source === undefined ? this.#watch(changed) : source.watchers.observe(changed);
     source?.ended.then(changed, changed);
   }
 }

@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-export { addressOf, charge, recorded } from '../actors/system.ts';
+export { addressOf, charge, recorded } from '../actors/self.ts';
 export type { AnyDefinition } from './define/definition.ts';
 export { idempotencyKey, toolActor } from '../actors/tool.ts';
 export type { TenantBudget } from '../actors/allotments.ts';
@@ -19,13 +19,15 @@ export type { Exit, Failure } from './protocol/exit.ts';
 export { ownerId, runId, type OwnerId, type RunId } from './protocol/ids.ts';
 export type { Module, PlanSpec, Tool, ToolContext } from './protocol/spec.ts';
 export type { KilledRun, KillSwitch, Receipt, StoppedActor, Width } from './protocol/receipt.ts';
-export type { Asking, CallInDoubt, Decision, KillOptions, Pending, Result, RunHandle, RunReceipt } from './run.ts';
+export type { Asking, CallInDoubt, Decision, KillOptions, Pending, RunReceipt } from './handle.ts';
+export type { Result } from './result.ts';
+export type { RunHandle } from './run.ts';
 export { childRun } from '../actors/child.ts';
 export type { BudgetOptions, LimitOptions, WrapUp } from './define/budget.ts';
 export type { Approval } from './protocol/spec.ts';
 export { audited, auditStore } from './audit.ts';
 export type { AuditAction, AuditRow } from './protocol/audit.ts';
-export { ledgerStore, type Account } from './ledger.ts';
+export { ledgerStore, type Account } from './account.ts';
 export { summaryStore, type Summary } from './summary.ts';
 export { traced, why, type TraceEvent } from './trace.ts';
 export type {

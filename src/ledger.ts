@@ -1,16 +1,5 @@
-import { createStore } from '@xstate/store';
-import {
-  add,
-  amount,
-  amountOf,
-  larger,
-  limitsOf,
-  NOTHING,
-  RESOURCES,
-  spentOf,
-  subtract,
-  type Amount,
-} from './protocol/amount.ts';
+import { OpenCall, type HowEnded } from './openCall.ts';
+import { add, amount, amountOf, limitsOf, NOTHING, spentOf, subtract, type Amount } from './protocol/amount.ts';
 import type { Begin, Budget, Costs, Entry, Limits, Spent } from './protocol/entry.ts';
 import { isNotPerformed } from './protocol/exit.ts';
 import type { RunId } from './protocol/ids.ts';
@@ -29,30 +18,6 @@ import type { RunId } from './protocol/ids.ts';
  *     passed since it began.
  */
 
-/** Of one run. Money in US dollars, time in ms. */
-export interface Account {
-  /** The resources that are limited. */
-  readonly limits: Limits;
-  readonly spent: Spent;
-  /** By calls that are under way. */
-  readonly reserved: Spent;
-}
-
-/** A call that has begun, or was granted. */
-interface Open {
-  /** Of the tool calls in it the first is the call itself. */
-  readonly reserved: Readonly<Amount>;
-  /** What it has said that it costs; not on record before its end. */
-  charged: Amount | undefined;
-  underWay: boolean;
-  /** Its begin is on record. */
-  begun: boolean;
-  /** It was in doubt, and is let begin again. */
-  before: Open | undefined;
-  /** The run that it has begun; the time that was spent then, and how long that run has taken. */
-  child: { run: RunId; since: number; tookMs: number } | undefined;
-}
-
 /** What a run has spent itself, and what stands in that for runs that it has begun. */
 export interface OwnSpent {
   /** Without what a fork has from another run. */
@@ -70,7 +35,7 @@ export class Ledger {
   #spent = amount();
   #reserved = amount();
   // A run that has only begun has none.
-  #open: Map<string, Open> | undefined;
+  #open: Map<string, OpenCall> | undefined;
   /** Machines whose call was refused before it had begun: the next try is their first. */
   #refused: Set<string> | undefined;
   #underWay = 0;
@@ -107,7 +72,7 @@ export class Ledger {
     for (const [leaf, open] of this.#open ?? []) {
       const { charged, reserved } = open;
       if (charged === undefined || (charged.tokens <= reserved.tokens && charged.nanoUsd <= reserved.nanoUsd)) continue;
-      (costs ??= {})[leaf] = limitsOf(held(open));
+      (costs ??= {})[leaf] = limitsOf(open.held);
     }
     return costs;
   }
@@ -128,7 +93,7 @@ export class Ledger {
     if (before !== undefined) this.#settle(leaf, undefined);
     this.#spent.steps += 1;
     if (reserved !== NOTHING) add(this.#reserved, reserved);
-    (this.#open ??= new Map()).set(leaf, opened(reserved, before));
+    (this.#open ??= new Map()).set(leaf, new OpenCall(reserved, before));
   }
 
   /** It was granted and has not begun; what is begun already stays as it is. */
@@ -137,13 +102,13 @@ export class Ledger {
     if (open === undefined || open.begun) return;
     this.#open?.delete(leaf);
     this.#spent.steps -= 1;
-    subtract(this.#reserved, held(open));
+    subtract(this.#reserved, open.held);
     const { before } = open;
     if (before === undefined) return;
     this.#open?.set(leaf, before);
     if (before.underWay) this.#underWay += 1;
     subtract(this.#spent, before.reserved);
-    add(this.#reserved, held(before));
+    add(this.#reserved, before.held);
   }
 
   /** As `reservedBy`, where its begin is not on record. */
@@ -161,18 +126,10 @@ export class Ledger {
   charge(leaf: string, more: Readonly<Amount>): { tokens: boolean; usd: boolean } {
     const open = this.#open?.get(leaf);
     if (open === undefined) return WITHIN;
-    const { reserved } = open;
-    const charged = (open.charged ??= amount());
-    const [tokens, nanoUsd] = [Math.max(reserved.tokens, charged.tokens), Math.max(reserved.nanoUsd, charged.nanoUsd)];
-    charged.tokens += more.tokens;
-    charged.nanoUsd += more.nanoUsd;
-    const beyond = {
-      tokens: more.tokens > 0 && charged.tokens > reserved.tokens,
-      usd: more.nanoUsd > 0 && charged.nanoUsd > reserved.nanoUsd,
-    };
-    // What it holds is the larger of both.
-    if (beyond.tokens) this.#reserved.tokens += charged.tokens - tokens;
-    if (beyond.usd) this.#reserved.nanoUsd += charged.nanoUsd - nanoUsd;
+    const before = open.held;
+    const beyond = open.charge(more);
+    subtract(this.#reserved, before);
+    add(this.#reserved, open.held);
     return beyond;
   }
 
@@ -180,22 +137,15 @@ export class Ledger {
   hasCost(leaf: string, cost: Amount): void {
     const open = this.#open?.get(leaf);
     if (open === undefined) return;
-    subtract(this.#reserved, held(open));
+    subtract(this.#reserved, open.held);
     open.charged = { ...cost, wallClockMs: 0 };
     if (open.child !== undefined) open.child.tookMs = cost.wallClockMs;
-    add(this.#reserved, held(open));
+    add(this.#reserved, open.held);
   }
 
   /** What a call costs that ends now. `notPerformed`: only what it has charged. */
-  costOf(leaf: string, how: 'ended' | 'notPerformed' | 'abandoned'): Readonly<Amount> {
-    const open = this.#open?.get(leaf);
-    if (open === undefined) return NOTHING;
-    const { charged, reserved, child } = open;
-    if (how === 'abandoned') return charged === undefined ? reserved : held(open);
-    if (charged === undefined && how === 'ended') return reserved;
-    const own = Math.min(1, reserved.toolCalls);
-    if (charged === undefined) return own === 0 ? NOTHING : { ...NOTHING, toolCalls: own };
-    return own === 0 ? charged : { ...charged, toolCalls: charged.toolCalls + own, wallClockMs: child?.tookMs ?? 0 };
+  costOf(leaf: string, how: HowEnded): Readonly<Amount> {
+    return this.#open?.get(leaf)?.costOf(how) ?? NOTHING;
   }
 
   /** Every entry of one run, in order; live, what was granted already is not counted again. */
@@ -290,7 +240,7 @@ export class Ledger {
     if (open === undefined) return;
     this.#open?.delete(leaf);
     if (open.underWay) this.#underWay -= 1;
-    if (open.reserved !== NOTHING || open.charged !== undefined) subtract(this.#reserved, held(open));
+    if (open.reserved !== NOTHING || open.charged !== undefined) subtract(this.#reserved, open.held);
     const cost = costs === undefined ? open.reserved : costs === FREE ? NOTHING : timeless(costs);
     if (cost !== NOTHING) add(this.#spent, cost);
     if (open.child === undefined) return;
@@ -301,52 +251,11 @@ export class Ledger {
   }
 }
 
-const opened = (reserved: Readonly<Amount>, before: Open | undefined): Open => ({
-  reserved,
-  charged: undefined,
-  underWay: false,
-  begun: false,
-  before,
-  child: undefined,
-});
-
 const FREE: Limits = {};
 const WITHIN = { tokens: false, usd: false };
 
-const held = ({ reserved, charged }: Open): Readonly<Amount> =>
-  charged === undefined ? reserved : larger(reserved, charged);
-
 /** Time is not held back, and it is summed by itself (L4, L5). */
 const timeless = (limits: Limits): Amount => ({ ...amountOf(limits), wallClockMs: 0 });
-
-const NO_ACCOUNT: Account = { limits: {}, spent: spentOf(NOTHING), reserved: spentOf(NOTHING) };
-
-/** An account and what it needs to go on. */
-class Folded implements Account {
-  readonly limits: Limits;
-  readonly spent: Spent;
-  readonly reserved: Spent;
-  readonly #ledger: Ledger;
-
-  constructor(before: Account, entry: Entry) {
-    this.#ledger = #ledger in before ? before.#ledger : new Ledger();
-    this.#ledger.note(entry);
-    const { budget, spent, reserved } = this.#ledger;
-    this.limits = limitsIn(budget);
-    this.spent = spentOf(spent);
-    this.reserved = spentOf(reserved);
-  }
-}
-
-const limitsIn = (budget: Budget | null): Limits =>
-  Object.fromEntries(RESOURCES.flatMap((one) => (budget?.[one] === undefined ? [] : [[one, budget[one]]])));
-
-/** A store that folds a run's entries, in order, into its account. Only its newest one can be gone on with. */
-export const ledgerStore = () =>
-  createStore({
-    context: NO_ACCOUNT,
-    on: { entry: (account, { entry }: { entry: Entry }): Account => new Folded(account, entry) },
-  });
 
 /** Of a run, from all that is on record of it. */
 export async function spentIn(entries: AsyncIterable<{ entry: Entry }>): Promise<Spent> {

@@ -1,7 +1,7 @@
 import type { Entry } from './protocol/entry.ts';
 import { NotFoundError, ValidationError } from './protocol/errors.ts';
 import type { RunId } from './protocol/ids.ts';
-import type { CallInDoubt } from './run.ts';
+import type { CallInDoubt } from './handle.ts';
 import type { Summary } from './summary.ts';
 
 /** A run as its journal has it: looked at, never executed. */

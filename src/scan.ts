@@ -6,13 +6,19 @@ import { ValidationError } from './protocol/errors.ts';
  *
  * M1. Only one whole well-formed value passes, of the types a journal keeps: behind it an unpacker never reads past the end,
  *     and none of its extensions is ever called but the timestamp.
- * M2. What passes takes at most about `MAX_MEMORY` when unpacked: every kind of item is charged what V8 was measured to spend on
+ * M2. What passes takes at most about `memory` when unpacked: every kind of item is charged what V8 was measured to spend on
  *     the worst of its kind, so ordinary data is charged up to three times what it takes.
  */
 
-const MAX_MEMORY = 4 * MAX_PAYLOAD;
-/** Levels of arrays and maps. */
-const MAX_DEPTH = 64;
+interface Limits {
+  bytes: number;
+  memory: number;
+  /** Levels of arrays and maps. */
+  depth: number;
+}
+
+/** Of what a bus or a queue carries. */
+const CARRIED: Limits = { bytes: MAX_PAYLOAD, memory: 4 * MAX_PAYLOAD, depth: 64 };
 
 /** Bytes in memory; a string and a bin take their length besides. */
 const COST = { simple: 8, number: 24, string: 40, bin: 320, date: 112, array: 64, map: 64, key: 64 } as const;
@@ -28,7 +34,7 @@ const UNDEFINED = 0;
 const PROTO = Array.from('__proto__', (letter) => letter.charCodeAt(0));
 
 /** How many keys its maps have in all. @throws ValidationError naming the byte where it stops being a message */
-export const scan = (bytes: Uint8Array): number => new Scan(bytes).keys();
+export const scan = (bytes: Uint8Array, limits = CARRIED): number => new Scan(bytes, limits).keys();
 
 /** An array or map that is being read; used again for the next one at its depth. */
 interface Level {
@@ -54,18 +60,20 @@ const levelIn = (outer: Level | undefined): Level => ({
 class Scan {
   readonly #view: DataView;
   readonly #end: number;
+  readonly #limits: Limits;
   #level = levelIn(undefined);
   #at = 0;
   #keys = 0;
   #memory = 0;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, limits: Limits) {
+    this.#limits = limits;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#end = bytes.byteLength;
   }
 
   keys(): number {
-    if (this.#end > MAX_PAYLOAD) this.#refuse(`a message of more than ${MAX_PAYLOAD} bytes`);
+    if (this.#end > this.#limits.bytes) this.#refuse(`a message of more than ${this.#limits.bytes} bytes`);
     while (this.#next()) {
       const isKey = this.#level.isMap && this.#level.left % 2 === 1;
       const token = this.#uint(1);
@@ -105,7 +113,7 @@ class Scan {
   #open(isMap: boolean, length: number): void {
     const items = isMap ? 2 * length : length;
     this.#need(items);
-    if (this.#level.depth === MAX_DEPTH) this.#refuse(`more than ${MAX_DEPTH} levels`);
+    if (this.#level.depth === this.#limits.depth) this.#refuse(`more than ${this.#limits.depth} levels`);
     this.#spend(isMap ? COST.map : COST.array);
     this.#level = this.#level.inner ??= levelIn(this.#level);
     this.#level.isMap = isMap;
@@ -210,7 +218,7 @@ class Scan {
 
   #spend(memory: number): void {
     this.#memory += memory;
-    if (this.#memory > MAX_MEMORY) this.#refuse(`more than ${MAX_MEMORY / 2 ** 20} MiB of values`);
+    if (this.#memory > this.#limits.memory) this.#refuse(`more than ${this.#limits.memory / 2 ** 20} MiB of values`);
   }
 
   #refuse(what: string): never {

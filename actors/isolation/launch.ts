@@ -1,7 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { ProcessSpec } from '../../src/protocol/spec.ts';
+import { CHANNEL } from './channel.ts';
 import { MARK } from './family.ts';
 
 /** A file beside this one, as it stands: in TypeScript in a clone, in JavaScript where the package is installed. */
@@ -38,14 +39,16 @@ export type Launched = ChildProcess & { readonly pid: number; readonly stdout: R
 
 const MIB = 2 ** 20;
 
-/** A process for one attempt: the leader of its own session and group, told by messages, its output piped. */
+// A border: node's types do not know that it is a pipe.
+export const channelOf = (child: Launched): Duplex => child.stdio[CHANNEL] as Duplex;
+
+/** A process for one attempt: the leader of its own session and group, told by a channel, its output piped. */
 export function launch(tool: string, spec: ProcessSpec, mark: string): ChildProcess {
   const heap = Math.max(1, Math.ceil(spec.memoryBytes / MIB));
   const options = [...inherited(process.execArgv), `--max-old-space-size=${heap}`];
   return spawn(process.execPath, [...options, beside('runner'), tool], {
     detached: true,
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    serialization: 'advanced',
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: environment(spec, mark),
   });
 }

@@ -16,6 +16,8 @@ export class Printed {
     this.#err = new Tail(Math.floor(keptBytes / 2));
     child.stdout.on('data', (chunk: Buffer) => this.#out.add(chunk));
     child.stderr.on('data', (chunk: Buffer) => this.#err.add(chunk));
+    // What could not be read is not there.
+    for (const stream of [child.stdout, child.stderr]) stream.on('error', () => {});
   }
 
   get stderr(): string {

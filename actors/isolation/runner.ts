@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import { asFailure, toData } from '../../src/codec.ts';
 import { costOf } from '../../src/protocol/amount.ts';
 import { ValidationError } from '../../src/protocol/errors.ts';
@@ -6,6 +7,7 @@ import type { Failure } from '../../src/protocol/exit.ts';
 import type { Answer, FromProcess, IsolatedCall, Reported, ToProcess } from '../../src/protocol/isolated.ts';
 import type { ToolContext } from '../../src/protocol/spec.ts';
 import { told } from '../told.ts';
+import { Channel, CHANNEL } from './channel.ts';
 
 /**
  * The main module of an isolated call's process.
@@ -22,9 +24,12 @@ let token = '';
 const abort = (): void => aborted.abort();
 // Without a handler it would end at once, and the tool could not put anything in order.
 process.on('SIGTERM', abort);
-// Whoever asked is gone; once the tool is called, it is the warden who sees to that.
-process.on('disconnect', () => process.exit());
-process.on('message', (message: ToProcess) => {
+// Whoever asked is gone, or cannot be understood; once the tool is called, it is the warden who sees to that.
+const channel = new Channel(new Socket({ fd: CHANNEL }), { hear, end: () => process.exit() });
+
+function hear(said: unknown): void {
+  // A border: what the host says is of the same release.
+  const message = said as ToProcess;
   switch (message.type) {
     case 'call':
       token = message.token;
@@ -37,12 +42,10 @@ process.on('message', (message: ToProcess) => {
       overspent = message.error;
       break;
   }
-});
+}
 
 const say = (reported: Reported): Promise<void> =>
-  new Promise((resolve) =>
-    process.send?.({ ...reported, token } satisfies FromProcess, undefined, {}, () => resolve()),
-  );
+  new Promise((resolve) => channel.say({ ...reported, token } satisfies FromProcess, resolve));
 
 async function answer(call: IsolatedCall): Promise<void> {
   await say(await performed(call));

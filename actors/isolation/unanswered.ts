@@ -1,4 +1,5 @@
 import { MemoryLimitError, ProcessExitError } from '../../src/protocol/errors.ts';
+import { CHANNEL } from './channel.ts';
 import type { Printed } from './printed.ts';
 
 export interface Exit {
@@ -13,11 +14,13 @@ export interface Unanswered {
   memoryBytes: number;
   /** What it held when it was ended for that. */
   residentBytes: number | undefined;
+  /** Why it was ended, where it wrote what is no message to its channel. */
+  unreadable: string | undefined;
   printed: Printed;
 }
 
 /** What an attempt fails with whose process ended without an answer. */
-export function unanswered({ tool, exit, memoryBytes, residentBytes, printed }: Unanswered): Error {
+export function unanswered({ tool, exit, memoryBytes, residentBytes, unreadable, printed }: Unanswered): Error {
   const raise = `its memory is ${mib(memoryBytes)}. Have it hold less, or raise 'memory'.`;
   if (residentBytes !== undefined) {
     const context = { tool, memoryBytes, residentBytes, ...printed.said() };
@@ -28,6 +31,11 @@ export function unanswered({ tool, exit, memoryBytes, residentBytes, printed }: 
     return new MemoryLimitError(`Tool ${tool} was ended: its heap was full, and ${raise}`, context);
   }
   const context = { tool, exitCode: exit?.code ?? null, signal: exit?.signal ?? null, ...printed.said() };
+  if (unreadable !== undefined)
+    return new ProcessExitError(
+      `The process of tool ${tool} was ended without an answer: it wrote into file descriptor ${CHANNEL}, by which its answer comes. ${unreadable}`,
+      context,
+    );
   return new ProcessExitError(
     `The process of tool ${tool} ${wayOf(exit)} without an answer${printed.lastWords()}`,
     context,

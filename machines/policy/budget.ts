@@ -1,4 +1,4 @@
-import { amountOf, boundsOf, dollars, limitsOf, RESOURCES, type Amount } from '../../src/protocol/amount.ts';
+import { amountOf, boundsOf, dollars, RESOURCES, type Amount } from '../../src/protocol/amount.ts';
 import type { Budget, Exhausted, Limits, Resource } from '../../src/protocol/entry.ts';
 
 /**
@@ -89,16 +89,4 @@ export function allotment(asked: Limits | null, left: Limits): Limits {
     if (least !== Infinity) given[resource] = least;
   }
   return given;
-}
-
-/** A share of a tenant's budget: what a run asks for in what is limited there. `missing`: it does not say how much. */
-export function share(asked: Limits, limits: Limits): { share: Limits } | { missing: Resource } {
-  const drawn: Limits = {};
-  for (const resource of RESOURCES) {
-    if (limits[resource] === undefined) continue;
-    const wants = asked[resource];
-    if (wants === undefined) return { missing: resource };
-    drawn[resource] = wants;
-  }
-  return { share: limitsOf(amountOf(drawn)) };
 }

@@ -1,5 +1,6 @@
 import type { Approval } from '../protocol/spec.ts';
-import type { CallInDoubt, RunHandle } from '../run.ts';
+import type { CallInDoubt } from '../handle.ts';
+import type { RunHandle } from '../run.ts';
 import type { Summary } from '../summary.ts';
 import type { Signal } from './driving.ts';
 import type { Progress } from './progress.ts';

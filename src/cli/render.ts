@@ -1,5 +1,5 @@
 import type { Approval } from '../protocol/spec.ts';
-import type { CallInDoubt } from '../run.ts';
+import type { CallInDoubt } from '../handle.ts';
 import type { Summary } from '../summary.ts';
 import type { TraceEvent } from '../trace.ts';
 import { toJson } from './json.ts';

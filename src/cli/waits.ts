@@ -1,5 +1,5 @@
 import type { Approval } from '../protocol/spec.ts';
-import type { Pending } from '../run.ts';
+import type { Pending } from '../handle.ts';
 import type { Facts } from './facts.ts';
 import { duration, label } from './render.ts';
 import { flat } from './terminal.ts';

@@ -26,5 +26,5 @@ export type Reported =
   /** From now on nobody can say that the call was not performed. */
   { type: 'begins' } | { type: 'charge'; cost: Cost } | Answer;
 
-/** The tool, and every library in it, can send to the same parent: what has no token is of theirs. */
+/** The tool, and every library in it, can write to the same pipe: what has no token is of theirs. */
 export type FromProcess = Reported & { token: string };

@@ -1,11 +1,14 @@
-import type { OwnerId, RunId, TenantId } from './ids.ts';
+import { ValidationError } from './errors.ts';
+import { checkId, tenantId, type OwnerId, type RunId, type TenantId } from './ids.ts';
 import type { RunStatus } from './lifecycle.ts';
 
 /** What a kill reaches besides one run: what it is thrown for stays off until it is lifted. */
 export type Width = { tenant: string } | { definition: string } | { all: true };
 
+type Checked = { tenant: TenantId } | { definition: string } | { all: true };
+
 /** A width as it is kept. */
-export type KillSwitch = ({ tenant: TenantId } | { definition: string } | { all: true }) & {
+export type KillSwitch = Checked & {
   reason: string;
   by: string;
   /** In ms since the epoch. */
@@ -56,4 +59,15 @@ export interface Receipt {
   unanswered: readonly { run: RunId; actor: string | null }[];
   /** Until everything had stopped, or the grace period was over. */
   ms: number;
+}
+
+/** @throws ValidationError */
+export function checkedWidth(width: Width): Width & Checked {
+  const { tenant, definition, all } = width as { tenant?: unknown; definition?: unknown; all?: unknown };
+  if (Object.keys(width).length === 1) {
+    if (tenant !== undefined) return { tenant: tenantId(tenant) };
+    if (definition !== undefined) return { definition: checkId(definition, 'definition name') };
+    if (all === true) return { all };
+  }
+  throw new ValidationError('A kill is of a run (its id), { tenant }, { definition } or { all: true }.', { width });
 }

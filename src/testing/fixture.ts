@@ -1,7 +1,7 @@
 import { Bodies, wayFrom } from '../../actors/body.ts';
 import { foldRun } from '../../actors/owner.ts';
 import { folding } from '../../actors/replaying.ts';
-import type { RunPorts } from '../../actors/run.ts';
+import type { RunPorts } from '../../actors/run/ports.ts';
 import type { Journal, Stored } from '../backend.ts';
 import { unseal } from '../chain.ts';
 import { Deadlines, systemClock } from '../clock.ts';

@@ -148,6 +148,37 @@ test('without file descriptors a call is refused, nothing is left of it, and lat
   const script = `ulimit -n 50; exec "$0" --conditions=troupe-source "$1"`;
   const { stdout } = await promisify(execFile)('/bin/sh', ['-c', script, process.execPath, host]);
   expect(JSON.parse(stdout)).toEqual({ refused: ['OverloadedError'], children: 0, later: ['here', 'here'] });
+}, 20_000);
+
+describe('what it writes into the pipe by which its answer comes', () => {
+  const behind = (length: number, bytes: Buffer): Buffer => {
+    const header = Buffer.alloc(4);
+    header.writeUInt32BE(length);
+    return Buffer.concat([header, bytes]);
+  };
+  test.each<[what: string, bytes: Buffer, why: RegExp]>([
+    ['text', Buffer.from('listening on port 80\n'), /A message of \d+ bytes is announced/],
+    ['what cannot be unpacked', behind(20, Buffer.alloc(64, 0xff)), /more bytes than the value has/],
+    ['lists in lists', behind(2_000, Buffer.alloc(2_000, 0x91)), /more than 300 levels/],
+    ['code for an unpacker', behind(6, Buffer.from([0xc7, 3, 0x72, 0x40, 0x90, 0xc0])), /an extension of type 114/],
+  ])('%s: fails the call, and ends all that it has begun', async (_, bytes, why) => {
+    const error = await errorOf({ do: 'scribble', bytes });
+    expect(error).toMatchObject({ name: 'ProcessExitError', code: 'PROCESS_EXIT', data: { tool: 'apart' } });
+    expect(error?.message).toMatch(/wrote into file descriptor 3, by which its answer comes/);
+    expect(error?.message).toMatch(why);
+    expect([marks.pids().length, marks.alive()]).toEqual([2, []]);
+  });
+
+  test('leaves a call in doubt that is irreversible', async () => {
+    const run = await start({ do: 'scribble', bytes: Buffer.alloc(64, 0xff) }, { effect: 'irreversible' });
+    expect(await run.settled()).toBe('waiting');
+    expect(await run.inDoubt()).toMatchObject([{ call: 'body' }]);
+  });
+
+  test('keeps nobody from an answer of many megabytes', async () => {
+    const given = { text: 'ä'.repeat(10 * 2 ** 20), bytes: Buffer.alloc(2 ** 20, 7) };
+    expect(await outputOf({ do: 'answer', with: given })).toEqual(given);
+  });
 });
 
 describe('an end without an answer', () => {

@@ -1,23 +1,16 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { setup } from 'xstate';
 import { z } from 'zod';
 import { setImmediate as turn } from 'node:timers/promises';
-import { childRun, createTroupe, durable, plan, tool, type Troupe, type TroupeOptions } from '../../src/index.ts';
+import { childRun, durable, plan, tool, type TroupeOptions } from '../../src/index.ts';
 import { entriesOf } from '../support/entries.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
+import { openedWith } from '../support/opened.ts';
 
 /** Calls that begin only once somebody has approved them. */
 
-const open: Troupe[] = [];
-const opened = async (options: TroupeOptions = {}): Promise<Troupe> => {
-  const troupe = await createTroupe({ clock: new SimulatedClock(), ...options });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
+const opened = openedWith();
 
 function mail(options: { approvers?: string[]; approvalTimeout?: '1h' } = {}) {
   const sent: string[] = [];

@@ -1,10 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { setup } from 'xstate';
 import { z } from 'zod';
 import {
   childRun,
-  createTroupe,
   durable,
   embedded,
   runId,
@@ -16,7 +15,6 @@ import {
   type AuditRow,
   type Backend,
   type BackendFactory,
-  type TroupeOptions,
 } from '../../src/index.ts';
 import { CONTROL, inboxOf } from '../../src/protocol/ids.ts';
 import { RunHandle } from '../../src/run.ts';
@@ -24,18 +22,11 @@ import { Troupe } from '../../src/troupe.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
+import { openedWith } from '../support/opened.ts';
 
 /** Who asked for what, when and why, what was decided and what it cost. */
 
-const open: Troupe[] = [];
-const opened = async (options: TroupeOptions = {}): Promise<Troupe> => {
-  const troupe = await createTroupe({ clock: new SimulatedClock(), report: () => {}, ...options });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
+const opened = openedWith({ report: () => {} });
 
 async function auditOf(troupe: Troupe, options?: AuditOptions): Promise<AuditRow[]> {
   const rows: AuditRow[] = [];

@@ -1,22 +1,15 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { assign, setup } from 'xstate';
-import { createTroupe, durable, StorageFullError, type Troupe, type TroupeOptions } from '../../src/index.ts';
+import { durable, StorageFullError } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
+import { openedWith } from '../support/opened.ts';
 
 /** What happens to a run, and to its store, while it is being created. */
 
-const open: Troupe[] = [];
-const opened = async (options: TroupeOptions): Promise<Troupe> => {
-  const troupe = await createTroupe({ clock: new SimulatedClock(), report: () => {}, ...options });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
+const opened = openedWith({ report: () => {} });
 
 const adding = durable(
   setup({ types: { context: {} as { n: number }, events: {} as { type: 'ADD'; n: number } } }).createMachine({

@@ -62,9 +62,9 @@ describe('what breaks', () => {
   test('an irreversible call does not begin behind an entry of its group that left its state', async () => {
     const process = await Process.start(leaving);
     await process.quiet();
-    process.run.observe(({ type }) => {
+    process.run.watchers.observe(({ type }) => {
       if (type === 'leaf.succeeded')
-        void process.run.obey({ type: 'send', event: { type: 'STOP' }, cause: null, by: 'test' });
+        void process.run.commands.obey({ type: 'send', event: { type: 'STOP' }, cause: null, by: 'test' });
     });
     process.world.open('look')[0]?.resolve(null);
     await process.drive();
@@ -131,7 +131,7 @@ describe('what breaks', () => {
     process.clock.increment(10);
     await process.quiet();
     let refused: unknown;
-    process.run
+    process.run.commands
       .obey({ type: 'send', event: { type: 'X' }, cause: null, by: 'test' })
       .catch((error: unknown) => (refused = error));
     await process.quiet();

@@ -1,36 +1,16 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { assign, fromPromise, setup } from 'xstate';
 import { z } from 'zod';
-import {
-  childRun,
-  createTroupe,
-  durable,
-  NetworkError,
-  tool,
-  type DurableDefinition,
-  type Troupe,
-  type TroupeOptions,
-} from '../../src/index.ts';
+import { childRun, durable, NetworkError, tool, type DurableDefinition, type Troupe } from '../../src/index.ts';
 import { entriesOf } from '../support/entries.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
-import { SimulatedClock, until } from '../support/simulatedClock.ts';
+import { SimulatedClock, still, until } from '../support/simulatedClock.ts';
+import { openedWith } from '../support/opened.ts';
 
 /** Runs that work for a call of another run. */
 
-const open: Troupe[] = [];
-const opened = async (options: TroupeOptions = {}): Promise<Troupe> => {
-  const troupe = await createTroupe({ clock: new SimulatedClock(), report: () => {}, ...options });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
-
-const still = async (): Promise<void> => {
-  for (let turns = 0; turns < 20; turns += 1) await turn();
-};
+const opened = openedWith({ report: () => {} });
 
 /** A child that waits for an answer and gives it, or fails; a parent that asks one and gives what it was told. */
 function family() {

@@ -1,22 +1,15 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { ClosedError, createTroupe, module, plan, tool, type Troupe, type TroupeOptions } from '../../src/index.ts';
+import { ClosedError, module, plan, tool } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
+import { openedWith } from '../support/opened.ts';
 
 /** A troupe is closed while something is under way. */
 
-const open: Troupe[] = [];
-const opened = async (options: TroupeOptions): Promise<Troupe> => {
-  const troupe = await createTroupe({ clock: new SimulatedClock(), report: () => {}, ...options });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
+const opened = openedWith({ report: () => {} });
 
 /** A store with the run `x` that nobody owns; its call began once. */
 async function left() {

@@ -108,7 +108,7 @@ function mustEndAs(last: Entry, end: Reference['end']): void {
 
 /** Leaves that a recovery must begin by itself, in order; irreversible ones only if no intent is on record. */
 const mustBegin = (folded: Process): string[] => {
-  const wanted = [...folded.run.system.leaves()].filter(
+  const wanted = [...folded.run.system.nodes.leaves()].filter(
     ({ policy, attempts }) => policy.effect !== 'irreversible' || attempts === 0,
   );
   return wanted.map(({ source }) => source);
@@ -125,7 +125,7 @@ async function recover(
   const process = await Process.fold(reference, journal);
   mustEqual(process, was);
   const begins = mustBegin(process);
-  const doubtful = [...process.run.system.leaves()].filter(
+  const doubtful = [...process.run.system.nodes.leaves()].filter(
     ({ policy, attempts }) => policy.effect === 'irreversible' && attempts > 0,
   );
   const known = doubtful.map(({ key }) => key);

@@ -1,30 +1,13 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { assign, sendParent, setup } from 'xstate';
 import { z } from 'zod';
-import {
-  createTroupe,
-  DefinitionChangedError,
-  durable,
-  plan,
-  tool,
-  ValidationError,
-  type Troupe,
-  type TroupeOptions,
-} from '../../src/index.ts';
-import { SimulatedClock } from '../support/simulatedClock.ts';
+import { DefinitionChangedError, durable, plan, tool, ValidationError } from '../../src/index.ts';
 import { Working } from '../support/working.ts';
+import { openedWith } from '../support/opened.ts';
 
 /** What callers hand in that no honest caller would. */
 
-const open: Troupe[] = [];
-const opened = async (options: TroupeOptions = {}): Promise<Troupe> => {
-  const troupe = await createTroupe({ clock: new SimulatedClock(), ...options });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
+const opened = openedWith();
 
 const counting = durable(
   setup({ types: { context: {} as { n: number }, events: {} as { type: 'INC' } } }).createMachine({

@@ -1,30 +1,14 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import {
-  createTroupe,
-  module,
-  plan,
-  tool,
-  ValidationError,
-  type Effect,
-  type Troupe,
-  type TroupeOptions,
-} from '../../src/index.ts';
+import { module, plan, tool, ValidationError, type Effect } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
+import { openedWith } from '../support/opened.ts';
 
 /** Calls of which nobody knows whether they happened: which are, which are not, and who says so. */
 
-const open: Troupe[] = [];
-const opened = async (options: TroupeOptions = {}): Promise<Troupe> => {
-  const troupe = await createTroupe({ clock: new SimulatedClock(), ...options });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
+const opened = openedWith();
 
 const bare = { name: 'pay', description: 'Pays', effect: 'irreversible', inputSchema: z.object({}) } as const;
 

@@ -1,10 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { assign, setup } from 'xstate';
-import { createTroupe, durable, StorageFullError, type Troupe, type TroupeOptions } from '../../src/index.ts';
+import { durable, StorageFullError } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
+import { openedWith } from '../support/opened.ts';
 
 /** A run lives in one troupe; another one, on the same store, speaks to it. */
 
@@ -27,15 +28,7 @@ const list = setup({
 });
 const definition = durable(list, { name: 'list', version: '1' });
 
-const open: Troupe[] = [];
-const opened = async (options: TroupeOptions): Promise<Troupe> => {
-  const troupe = await createTroupe({ clock: new SimulatedClock(), definitions: [definition], ...options });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
+const opened = openedWith({ definitions: [definition] });
 
 const N = Array.from({ length: 50 }, (_, index) => index + 1);
 

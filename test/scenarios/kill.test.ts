@@ -1,35 +1,16 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { fromPromise, setup } from 'xstate';
 import { z } from 'zod';
-import {
-  childRun,
-  createTroupe,
-  durable,
-  tool,
-  type DurableDefinition,
-  type Troupe,
-  type TroupeOptions,
-} from '../../src/index.ts';
+import { childRun, durable, tool, type DurableDefinition } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
-import { SimulatedClock, until } from '../support/simulatedClock.ts';
+import { SimulatedClock, still, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
+import { openedWith } from '../support/opened.ts';
 
 /** Kills, from one run to all there are, and what their receipts say. */
 
-const open: Troupe[] = [];
-const opened = async (options: TroupeOptions = {}): Promise<Troupe> => {
-  const troupe = await createTroupe({ clock: new SimulatedClock(), report: () => {}, principal: 'ana', ...options });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
-
-const still = async (): Promise<void> => {
-  for (let turns = 0; turns < 20; turns += 1) await turn();
-};
+const opened = openedWith({ report: () => {}, principal: 'ana' });
 
 /** A tree of runs: each begins two of the next level and works. */
 function tree(levels: number) {

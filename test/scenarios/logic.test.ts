@@ -1,20 +1,11 @@
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { assign, cancel, createActor, raise, setup, type ActorLogic, type AnyEventObject, type Snapshot } from 'xstate';
-import { createTroupe, durable, type Troupe } from '../../src/index.ts';
+import { durable } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock } from '../support/simulatedClock.ts';
+import { opened } from '../support/opened.ts';
 
 /** Logic that is neither a machine nor one of XState's own, and corners of XState that a run must share. */
-
-const open: Troupe[] = [];
-const opened = async (...given: Parameters<typeof createTroupe>): Promise<Troupe> => {
-  const troupe = await createTroupe(...given);
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
 
 type Count = Snapshot<number> & { n: number };
 

@@ -1,9 +1,10 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { assign, fromPromise, setup } from 'xstate';
-import { createTroupe, durable, StorageError, type Troupe, type TroupeOptions } from '../../src/index.ts';
+import { durable, StorageError, type Troupe, type TroupeOptions } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
+import { openedWith } from '../support/opened.ts';
 
 /** A run that only waits leaves memory, and nobody can tell from how it goes on. */
 
@@ -39,16 +40,10 @@ const order = setup({
 });
 const definition = durable(order, { name: 'order', version: '1' });
 
-const open: Troupe[] = [];
-const opened = async (options: TroupeOptions): Promise<Troupe> => {
-  const troupe = await createTroupe({ definitions: [definition], parkAfter: '1m', ...options });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
+const opened = openedWith({ definitions: [definition], parkAfter: '1m' });
+afterEach(() => {
   began.length = 0;
   acted.length = 0;
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
 });
 
 const parked = (troupe: Troupe, count = 1): Promise<void> =>

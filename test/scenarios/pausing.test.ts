@@ -1,22 +1,14 @@
-import { setImmediate as turn } from 'node:timers/promises';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { fromPromise, setup } from 'xstate';
-import { createTroupe, durable, type Troupe, type TroupeOptions } from '../../src/index.ts';
+import { durable } from '../../src/index.ts';
 import { entriesOf } from '../support/entries.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
-import { SimulatedClock, until } from '../support/simulatedClock.ts';
+import { SimulatedClock, still, until } from '../support/simulatedClock.ts';
+import { openedWith } from '../support/opened.ts';
 
 /** A paused run: no call begins in it, and everything else goes on. */
 
-const open: Troupe[] = [];
-const opened = async (options: TroupeOptions = {}): Promise<Troupe> => {
-  const troupe = await createTroupe({ clock: new SimulatedClock(), principal: 'ana', ...options });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
+const opened = openedWith({ principal: 'ana' });
 
 /** Two calls one after the other, each ended by hand. */
 function twoCalls() {
@@ -39,10 +31,6 @@ function twoCalls() {
   });
   return { begun, ends, definition: durable(machine, { name: 'two-calls', version: '1' }) };
 }
-
-const still = async (): Promise<void> => {
-  for (let turns = 0; turns < 10; turns += 1) await turn();
-};
 
 describe('a paused run', () => {
   test('ends the call under way, begins none, and goes on where it was when it is resumed', async () => {

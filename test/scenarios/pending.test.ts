@@ -1,20 +1,11 @@
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { setup } from 'xstate';
-import { createTroupe, durable, type Troupe, type TroupeOptions } from '../../src/index.ts';
+import { durable, type Troupe } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock } from '../support/simulatedClock.ts';
+import { opened } from '../support/opened.ts';
 
 /** What unfinished runs wait for, and which they are, as any process can ask. */
-
-const open: Troupe[] = [];
-const opened = async (options: TroupeOptions): Promise<Troupe> => {
-  const troupe = await createTroupe(options);
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
 
 const reminder = durable(
   setup({ types: { events: {} as { type: 'DONE' } | { type: 'LATER' } } }).createMachine({

@@ -1,29 +1,14 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { assign, sendTo, setup } from 'xstate';
-import {
-  createTroupe,
-  durable,
-  type Moment,
-  type RunHandle,
-  type Step,
-  type Troupe,
-  type TroupeOptions,
-} from '../../src/index.ts';
+import { durable, type Moment, type RunHandle, type Step } from '../../src/index.ts';
 import { errand, finish, Outside } from '../support/errand.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock } from '../support/simulatedClock.ts';
+import { openedWith } from '../support/opened.ts';
 
 /** A run is looked at as its journal has it: at any entry, step by step, and with another version of its machine. */
 
-const open: Troupe[] = [];
-const opened = async (options: TroupeOptions = {}): Promise<Troupe> => {
-  const troupe = await createTroupe({ clock: new SimulatedClock(), parkAfter: false, ...options });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
+const opened = openedWith({ parkAfter: false });
 
 /** An errand that has ended. `moments`: what its body was live, by entry. */
 async function done(store = new FaultyStore()) {

@@ -1,22 +1,15 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { setup } from 'xstate';
-import { createTroupe, durable, StorageFullError, type Troupe, type TroupeOptions } from '../../src/index.ts';
+import { durable, StorageFullError } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
+import { openedWith } from '../support/opened.ts';
 
 /** A run passes from one troupe to the next, and something comes in between. */
 
-const open: Troupe[] = [];
-const opened = async (options: TroupeOptions): Promise<Troupe> => {
-  const troupe = await createTroupe({ clock: new SimulatedClock(), report: () => {}, ...options });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
+const opened = openedWith({ report: () => {} });
 
 /** A store with the run `x` that nobody owns; its call began once. */
 async function left() {

@@ -1,22 +1,21 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { fromPromise, setup } from 'xstate';
 import { z } from 'zod';
 import {
   BudgetExceededError,
   charge,
   childRun,
-  createTroupe,
   durable,
   OverloadedError,
   StorageError,
   tool,
   ValidationError,
-  type Entry,
   type Troupe,
-  type TroupeOptions,
 } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
+import { openedWith } from '../support/opened.ts';
+import { firstOf } from '../support/entries.ts';
 
 /** What all runs of a tenant may spend together, from period to period. */
 
@@ -39,15 +38,7 @@ const spending = setup({
 });
 const spender = durable(spending, { name: 'spender', version: '1' });
 
-const open: Troupe[] = [];
-const opened = async (options: TroupeOptions = {}): Promise<Troupe> => {
-  const troupe = await createTroupe({ clock: new SimulatedClock(), definitions: [spender], ...options });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
+const opened = openedWith({ definitions: [spender] });
 
 const tenant = 'acme';
 const asking = (tokens: number, id?: string) => ({ tenant, budget: { tokens }, ...(id !== undefined && { id }) });
@@ -60,11 +51,6 @@ async function spend(troupe: Troupe, id: string): Promise<void> {
   const run = await troupe.attach(id);
   await run.send({ type: 'SPEND' });
   await run.result();
-}
-/** The first of its kind, of a run that may go on. */
-async function firstOf(run: { entries(): AsyncIterable<Entry> }, type: Entry['type']): Promise<Entry | undefined> {
-  for await (const entry of run.entries()) if (entry.type === type) return entry;
-  return undefined;
 }
 const isGivenBack = (store: FaultyStore, id: string): Promise<void> => {
   let registered: readonly string[] = [id];

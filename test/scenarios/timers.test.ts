@@ -1,8 +1,9 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { assign, createActor, raise, setup } from 'xstate';
-import { createTroupe, durable, type Troupe } from '../../src/index.ts';
+import { durable, type Troupe } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock } from '../support/simulatedClock.ts';
+import { opened } from '../support/opened.ts';
 
 /** Timers due in the same ms: more than ten, so that their keys in alphabetical order are another order. */
 
@@ -28,15 +29,8 @@ const machine = base.createMachine({
 });
 const definition = durable(machine, { name: 'ringing', version: '1' });
 
-const open: Troupe[] = [];
-const troupeOn = async (clock: SimulatedClock, backend = new FaultyStore()): Promise<Troupe> => {
-  const troupe = await createTroupe({ clock, backend, definitions: [definition] });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
+const troupeOn = (clock: SimulatedClock, backend = new FaultyStore()): Promise<Troupe> =>
+  opened({ clock, backend, definitions: [definition] });
 
 describe('timers that are due at once', () => {
   test('fire as they were scheduled: plain XState', () => {

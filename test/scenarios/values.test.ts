@@ -1,24 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { assign, fromPromise, setup } from 'xstate';
 import { z } from 'zod';
-import { createTroupe, durable, tool, type Entry, type Troupe } from '../../src/index.ts';
+import { durable, tool, type Entry } from '../../src/index.ts';
 import { beginOf } from '../../src/protocol/entry.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
+import { opened } from '../support/opened.ts';
 
 /** What calls are given and give: changed on the way, made anew at each parsing, too large. */
-
-const open: Troupe[] = [];
-const opened = async (...given: Parameters<typeof createTroupe>): Promise<Troupe> => {
-  const troupe = await createTroupe(...given);
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
-});
 
 /** What the journal of an ended run has as the input of its first call. */
 async function recordedInput(run: { entries(): AsyncIterable<Entry> }): Promise<unknown> {

@@ -1,31 +1,18 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { assign, fromPromise, setup, type AnyStateMachine } from 'xstate';
-import {
-  createTroupe,
-  durable,
-  idempotencyKey,
-  type DurableDefinition,
-  type Entry,
-  type RunHandle,
-  type Troupe,
-  type TroupeOptions,
-} from '../../src/index.ts';
+import { durable, idempotencyKey, type DurableDefinition, type Entry, type RunHandle } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
-import { SimulatedClock, until } from '../support/simulatedClock.ts';
+import { until } from '../support/simulatedClock.ts';
+import { openedWith } from '../support/opened.ts';
 
 /** Runs outlive the code they were begun with, and journals that would grow for ever begin anew. */
 
-const open: Troupe[] = [];
 const reports: unknown[] = [];
-const opened = async (options: TroupeOptions): Promise<Troupe> => {
-  const report = (error: unknown): void => void reports.push((error as { code?: string }).code ?? error);
-  const troupe = await createTroupe({ clock: new SimulatedClock(), report, ...options });
-  open.push(troupe);
-  return troupe;
-};
-afterEach(async () => {
+const opened = openedWith({
+  report: (error) => void reports.push((error as { code?: string }).code ?? error),
+});
+afterEach(() => {
   reports.length = 0;
-  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
 });
 
 const entriesOf = async (run: Pick<RunHandle, 'entries'>, last: Entry['type']): Promise<Entry[]> => {

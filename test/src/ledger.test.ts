@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ledgerStore, Ledger, ownSpentIn, spentIn, type Account } from '../../src/ledger.ts';
+import { ledgerStore, type Account } from '../../src/account.ts';
+import { Ledger, ownSpentIn, spentIn } from '../../src/ledger.ts';
 import { overIfGranted, boundsIn } from '../../machines/policy/budget.ts';
 import { amountOf, limitsOf } from '../../src/protocol/amount.ts';
 import type { Budget, Entry, EntryEvents, EntryType, Limits } from '../../src/protocol/entry.ts';

@@ -1,5 +1,6 @@
 import { Actor, type AnyActorRef } from 'xstate';
-import { addressOf, type DurableSystem } from '../../actors/system.ts';
+import { addressOf } from '../../actors/self.ts';
+import type { DurableSystem } from '../../actors/system.ts';
 
 /** What a machine shows of itself; other actors have no value, no children and no history. */
 interface Shown {
@@ -32,7 +33,7 @@ export function digestOf(actor: AnyActorRef): Record<string, unknown> {
 
 /** The root, then every live actor in the order of creation. For `deepStrictEqual`. */
 export function digest(system: DurableSystem): Record<string, unknown>[] {
-  const others = [...system.actors()].flatMap(([, actor]) => (actor === system.root ? [] : [digestOf(actor)]));
+  const others = [...system.nodes.actors()].flatMap(([, actor]) => (actor === system.root ? [] : [digestOf(actor)]));
   return [digestOf(system.root), ...others];
 }
 

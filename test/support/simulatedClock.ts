@@ -97,3 +97,8 @@ export async function quiet(clock: SimulatedClock, busy: () => boolean, revision
     return still > 2;
   }, 'nothing is under way any more');
 }
+
+/** Whatever is under way and waits for no time has had its turns: what has not happened by then does not. */
+export async function still(): Promise<void> {
+  for (let turns = 0; turns < 20; turns += 1) await turn();
+}

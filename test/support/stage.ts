@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
 import { createActor, type AnyActorRef, type AnyMachineSnapshot, type AnyStateMachine } from 'xstate';
 import { createRun, foldRun, takeOver } from '../../actors/owner.ts';
-import type { Body, Run, RunPorts } from '../../actors/run.ts';
+import type { Body, RunPorts } from '../../actors/run/ports.ts';
+import type { Run } from '../../actors/run.ts';
 import { runMachine } from '../../machines/run.ts';
 import { Deadlines, type Deadline } from '../../src/clock.ts';
 import type { Entry } from '../../src/protocol/entry.ts';
@@ -131,7 +132,7 @@ export class Process {
       clock: this.clock,
       in: (value) => inState(this.run.bodyActor, value),
       context: () => contextOf(this.run.bodyActor),
-      send: (event) => void this.run.obey({ type: 'send', event, cause: null, by: 'test' }),
+      send: (event) => void this.run.commands.obey({ type: 'send', event, cause: null, by: 'test' }),
     };
     await drive(this.reference, stage, {
       quiet: () => this.quiet(),
@@ -157,10 +158,10 @@ export class Process {
   #decide(): boolean {
     const [doubt] = this.run.inDoubt();
     if (doubt === undefined) return false;
-    const src = this.run.system.actor(doubt.call)?.src;
+    const src = this.run.system.nodes.get(doubt.call)?.actor?.src;
     const output = this.reference.decide?.[typeof src === 'string' ? src : ''];
     assert(output !== undefined, `${doubt.call} is in doubt`);
-    void this.run.obey({ type: 'resolve', call: doubt.call, decision: { output }, seen: 0, by: 'test' });
+    void this.run.commands.obey({ type: 'resolve', call: doubt.call, decision: { output }, seen: 0, by: 'test' });
     return true;
   }
 
@@ -169,7 +170,7 @@ export class Process {
     const last = this.journal.entries.at(-1);
     assert(last !== undefined && run.position.seq === last.seq, 'the first moment was missed');
     this.moments.push(this.moment(last));
-    run.observe((entry) => this.moments.push(this.moment(entry)));
+    run.watchers.observe((entry) => this.moments.push(this.moment(entry)));
   }
 
   #body(): Body {

@@ -1,6 +1,6 @@
 import { Subject } from 'rxjs';
 import type { AnyStateMachine } from 'xstate';
-import type { Body } from '../../actors/run.ts';
+import type { Body } from '../../actors/run/ports.ts';
 import type { Effect, EntryType } from '../../src/protocol/entry.ts';
 import type { SimulatedClock } from './simulatedClock.ts';
 

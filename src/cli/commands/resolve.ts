@@ -1,5 +1,5 @@
 import { InvalidStateTransitionError, NotFoundError, ValidationError } from '../../protocol/errors.ts';
-import type { Decision } from '../../run.ts';
+import type { Decision } from '../../handle.ts';
 import type { Troupe } from '../../troupe.ts';
 import { drive } from '../drive.ts';
 import { driving } from '../driving.ts';

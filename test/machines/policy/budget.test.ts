@@ -7,7 +7,6 @@ import {
   leftOf,
   overByCharge,
   overIfGranted,
-  share,
 } from '../../../machines/policy/budget.ts';
 import { amountOf, boundsOf, NOTHING } from '../../../src/protocol/amount.ts';
 import type { Exhausted, Limits, Resource } from '../../../src/protocol/entry.ts';
@@ -117,10 +116,4 @@ describe('an allotment', () => {
       }),
     );
   });
-});
-
-test('a run draws what it asks for in what is limited, and must say how much', () => {
-  expect(share({ tokens: 5, usd: 1, steps: 3 }, { tokens: 100, usd: 2 })).toEqual({ share: { tokens: 5, usd: 1 } });
-  expect(share({ tokens: 5 }, { tokens: 100, usd: 2 })).toEqual({ missing: 'usd' });
-  expect(share({}, {})).toEqual({ share: {} });
 });

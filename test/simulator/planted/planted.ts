@@ -131,7 +131,7 @@ export const planted: readonly Planted[] = [
   {
     name: 'irreversible-begins-again',
     promise: 'E3',
-    file: 'actors/calls.ts',
+    file: 'actors/doubts.ts',
     find: `const isDoubtful = ({ interrupted, effect }: Leaf): boolean => interrupted && effect === 'irreversible';`,
     replace: `const isDoubtful = ({ interrupted, effect }: Leaf): boolean => interrupted && effect === undefined;`,
   },
@@ -155,7 +155,7 @@ export const planted: readonly Planted[] = [
   {
     name: 'interrupted-calls-forgotten',
     promise: 'E3',
-    file: 'actors/system.ts',
+    file: 'actors/system/delivery.ts',
     find: `      leaf.interrupted = true;
 `,
     replace: `      leaf.over = true;
@@ -164,28 +164,28 @@ export const planted: readonly Planted[] = [
   {
     name: 'a-begin-counts-as-its-end',
     promise: 'L1',
-    file: 'actors/system.ts',
+    file: 'actors/system/delivery.ts',
     find: `    leaf.attempts = attempt;
 `,
     replace: `    leaf.attempts = attempt;
-    leaf.over = this.#folding;
+    leaf.over = this.#border.folding;
 `,
   },
   {
     name: 'recorded-call-runs-again',
     promise: 'E2',
-    file: 'actors/system.ts',
+    file: 'actors/system/delivery.ts',
     find: `        return this.#to(entry, (node) => {
           // A chart that waits`,
     replace: `        return this.#to(entry, (node) => {
-          if (this.#folding) return;
+          if (this.#border.folding) return;
           // A chart that waits`,
   },
   {
     name: 'fold-has-effects',
     promise: 'E2',
     file: 'actors/system.ts',
-    find: `if (node?.leaf !== undefined && !this.#folding && !isBroken(node)) this.host.want(node.leaf);`,
+    find: `if (node?.leaf !== undefined && !this.#border.folding && !isBroken(node)) this.host.want(node.leaf);`,
     replace: `if (node?.leaf !== undefined && !isBroken(node)) this.host.want(node.leaf);`,
   },
   {
@@ -227,7 +227,7 @@ export const planted: readonly Planted[] = [
   {
     name: 'parked-timer-does-not-wake',
     promise: 'L1',
-    file: 'actors/parked.ts',
+    file: 'actors/runs/parked.ts',
     find: `      this.#wake(run);
 `,
     replace: '',
@@ -243,17 +243,17 @@ export const planted: readonly Planted[] = [
   {
     name: 'inbox-message-twice',
     promise: 'J2',
-    file: 'actors/run.ts',
-    find: `    if (post.seq <= this.#taken || this.#stopped) return;
+    file: 'actors/run/commands.ts',
+    find: `    if (post.seq <= this.#taken || this.#run.stopped) return;
 `,
-    replace: `    if (this.#stopped) return;
+    replace: `    if (this.#run.stopped) return;
 `,
-    also: { file: 'actors/inbox.ts', find: `  const from = run.taken;`, replace: `  const from = 0;` },
+    also: { file: 'actors/inbox.ts', find: `  const from = run.commands.taken;`, replace: `  const from = 0;` },
   },
   {
     name: 'taken-forgotten-by-a-fold',
     promise: 'J2',
-    file: 'actors/run.ts',
+    file: 'actors/run/commands.ts',
     find: `    this.#taken = Math.max(this.#taken, postOf(entry.cause));
 `,
     replace: '',
@@ -262,16 +262,16 @@ export const planted: readonly Planted[] = [
     name: 'inbox-forgotten-by-continue',
     promise: 'J2',
     file: 'actors/run.ts',
-    find: `      this.#taken = beginning.event.inbox;
+    find: `      this.commands.continueAfter(beginning.event.inbox);
 `,
-    replace: `      this.#taken = 0;
+    replace: `      this.commands.continueAfter(0);
 `,
   },
   {
     name: 'parked-run-misses-its-mail',
     promise: 'L1',
-    file: 'actors/runs.ts',
-    find: `    else if (this.#parked.has(run)) this.#wake(run);
+    file: 'actors/runs/mail.ts',
+    find: `    else if (parked.has(run)) this.#ports.wake(run);
   }
 
   /** One reader`,
@@ -282,9 +282,9 @@ export const planted: readonly Planted[] = [
   {
     name: 'mail-not-read-after-a-takeover',
     promise: 'L1',
-    file: 'actors/runs.ts',
+    file: 'actors/runs/adopting.ts',
     find: `    run.goLive([]);
-    void this.#takeInbox(id);
+    void mail.read(id);
     return run;`,
     replace: `    run.goLive([]);
     return run;`,
@@ -292,7 +292,7 @@ export const planted: readonly Planted[] = [
   {
     name: 'killed-here-goes-on',
     promise: 'K1',
-    file: 'actors/runs.ts',
+    file: 'actors/runs/lost.ts',
     find: `    await live?.release();
     return live;`,
     replace: `    return undefined;`,
@@ -300,15 +300,15 @@ export const planted: readonly Planted[] = [
   {
     name: 'takes-what-lives-elsewhere',
     promise: 'L1',
-    file: 'actors/runs.ts',
-    find: `    if (open !== undefined && open.owner !== owner && (await this.#backend.alive(open.owner)))
+    file: 'actors/runs/adopting.ts',
+    find: `    if (open !== undefined && open.owner !== owner && (await backend.alive(open.owner)))
       throw elsewhere(id, open.owner);`,
     replace: '',
   },
   {
     name: 'nobody-takes-over',
     promise: 'L1',
-    file: 'actors/presence.ts',
+    file: 'actors/runs/presence.ts',
     find: `      if (this.#closed || (await this.#backend.alive(other))) continue;`,
     replace: `      if (!this.#closed) continue;`,
   },
@@ -388,14 +388,14 @@ export const planted: readonly Planted[] = [
   {
     name: 'what-was-let-go-of-stays-there',
     promise: 'L1',
-    file: 'actors/runs.ts',
-    find: `Array.from(this.#loose, ([run, seen]) =>`,
+    file: 'actors/runs/loose.ts',
+    find: `Array.from(this.#runs, ([run, seen]) =>`,
     replace: `Array.from(new Map<RunId, number>(), ([run, seen]) =>`,
   },
   {
     name: 'children-outlive-a-kill',
     promise: 'K1',
-    file: 'actors/kills.ts',
+    file: 'actors/runs/kills.ts',
     find: `children: wasKilled ? children : [], parent };`,
     replace: `children: wasKilled ? children.slice(0, 0) : [], parent };`,
   },
@@ -410,13 +410,13 @@ export const planted: readonly Planted[] = [
     name: 'child-spends-what-it-likes',
     promise: 'B1',
     file: 'actors/children.ts',
-    find: `      budget: parent.childBudget(call, budget),`,
+    find: `      budget: parent.calls.gate.childBudget(call, budget),`,
     replace: `      budget,`,
   },
   {
     name: 'charged-twice',
     promise: 'B2',
-    file: 'src/ledger.ts',
+    file: 'src/openCall.ts',
     find: `    charged.tokens += more.tokens;`,
     replace: `    charged.tokens += more.tokens * 2;`,
   },
@@ -431,8 +431,8 @@ export const planted: readonly Planted[] = [
   {
     name: 'end-of-a-child-not-told',
     promise: 'L1',
-    file: 'actors/runs.ts',
-    find: `    if (parent !== undefined && parent !== null) await this.#tellParent(run, parent);
+    file: 'actors/runs/forgetting.ts',
+    find: `    if (parent !== undefined && parent !== null) await this.#ports.mail.tellParent(run, parent);
 `,
     replace: '',
   },
@@ -455,10 +455,10 @@ export const planted: readonly Planted[] = [
   {
     name: 'switch-not-asked-for',
     promise: 'K1',
-    file: 'actors/runs.ts',
-    find: `    const off = await this.switches.offNow(run.beginning.event);
-    this.#mustBeOpen();`,
+    file: 'actors/runs/creating.ts',
+    find: `    const off = await switches.offNow(run.beginning.event);
+    mustBeOpen();`,
     replace: `    const off = await Promise.resolve(undefined as KillSwitch | undefined);
-    this.#mustBeOpen();`,
+    mustBeOpen();`,
   },
 ];

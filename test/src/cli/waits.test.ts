@@ -4,7 +4,7 @@ import { family, indented } from '../../../src/cli/family.ts';
 import { waitsOf, waitsText } from '../../../src/cli/waits.ts';
 import type { Entry } from '../../../src/protocol/entry.ts';
 import type { RunId } from '../../../src/protocol/ids.ts';
-import type { Pending } from '../../../src/run.ts';
+import type { Pending } from '../../../src/handle.ts';
 
 const entry = (type: Entry['type'], target: string, event: unknown): Entry =>
   ({ v: 1, run: 'r' as RunId, seq: 1, epoch: 1, at: 0, type, target, event, cause: null }) as Entry;

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { pbkdf2Sync } from 'node:crypto';
 import { writeFileSync, writeSync } from 'node:fs';
 import type { ToolContext } from 'troupe';
+import { encodeBehind, toData } from '../../../src/codec.ts';
 
 /** What an isolated tool of the tests does, and what it needs for it. */
 export type Deed =
@@ -17,6 +18,8 @@ export type Deed =
   | { do: 'charge'; usd: number; times: number; regardless?: true }
   /** Sends this to its parent, past Troupe, before it answers. */
   | { do: 'send'; message: object; with: unknown }
+  /** Writes these bytes into the pipe by which its answer comes, leaves a daemon behind, and stays. */
+  | { do: 'scribble'; bytes: Uint8Array }
   /** Until it is told to end; then it gives `tidied`. */
   | { do: 'wait'; told?: string }
   /** Ignores all it is told, and stays. */
@@ -30,6 +33,7 @@ export type Deed =
   | { do: 'hold'; what: 'heap' | 'buffers' | 'child' };
 
 const never = (): Promise<never> => new Promise(() => void setInterval(() => {}, 1_000));
+const CHANNEL = 3;
 const CHUNK = Buffer.alloc(1 << 20, 'x');
 
 /** `marks`: a file that is told the number of each of its processes. */
@@ -70,8 +74,14 @@ export default async function execute(input: { deed: Deed; marks?: string }, con
       }
       return 'charged';
     case 'send':
-      await new Promise<void>((resolve) => process.send?.(deed.message, undefined, {}, () => resolve()));
+      // By the channel that node gives to its children, where there is one, too.
+      process.send?.(deed.message);
+      writeSync(CHANNEL, message(deed.message));
       return deed.with;
+    case 'scribble':
+      mark(await daemon());
+      writeSync(CHANNEL, deed.bytes);
+      return never();
     case 'wait':
       await new Promise((resolve) => {
         context.signal.addEventListener('abort', resolve);
@@ -101,6 +111,12 @@ export default async function execute(input: { deed: Deed; marks?: string }, con
     case 'hold':
       return hold(deed.what, mark);
   }
+}
+
+function message(said: object): Buffer {
+  const framed = encodeBehind(Buffer.alloc(4), toData(said));
+  framed.writeUInt32BE(framed.length - 4);
+  return framed;
 }
 
 const blockInNativeCode = (): number => pbkdf2Sync('a', 'b', 2 ** 31 - 1, 64, 'sha512').length;

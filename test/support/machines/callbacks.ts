@@ -1,5 +1,5 @@
 import { assign, fromCallback, sendTo, setup } from 'xstate';
-import { recorded } from '../../../actors/system.ts';
+import { recorded } from '../../../actors/self.ts';
 import type { Reference, World } from '../world.ts';
 
 type Item = { type: 'ITEM'; n: number };

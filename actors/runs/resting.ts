@@ -1,5 +1,5 @@
-import type { Clock } from '../src/clock.ts';
-import type { Run } from './run.ts';
+import type { Clock } from '../../src/clock.ts';
+import type { Run } from '../run.ts';
 
 /** Live runs that rest, and for how long: each is handed to `park` when it has rested for `afterMs` without a break. */
 export class Resting {

@@ -1,16 +1,17 @@
-import type { Journal } from '../src/backend.ts';
-import { unseal } from '../src/chain.ts';
-import type { Clock } from '../src/clock.ts';
-import { beginOf, type Child, type Entry } from '../src/protocol/entry.ts';
-import { NotFoundError } from '../src/protocol/errors.ts';
-import { DEFAULT_TENANT, type OwnerId, type RunId, type TenantId } from '../src/protocol/ids.ts';
-import type { KilledRun, Receipt, StoppedActor } from '../src/protocol/receipt.ts';
-import type { RunStatus } from '../src/protocol/lifecycle.ts';
-import { OutcomesUnknown } from '../src/summary.ts';
-import type { Ended } from './end.ts';
-import { fence, tombstone } from './owner.ts';
-import type { OpenRun } from './register.ts';
-import type { Run, RunPorts } from './run.ts';
+import type { Journal } from '../../src/backend.ts';
+import { unseal } from '../../src/chain.ts';
+import type { Clock } from '../../src/clock.ts';
+import { beginOf, type Child, type Entry } from '../../src/protocol/entry.ts';
+import { NotFoundError } from '../../src/protocol/errors.ts';
+import { DEFAULT_TENANT, type OwnerId, type RunId, type TenantId } from '../../src/protocol/ids.ts';
+import type { KilledRun, Receipt, StoppedActor } from '../../src/protocol/receipt.ts';
+import type { RunStatus } from '../../src/protocol/lifecycle.ts';
+import { OutcomesUnknown } from '../../src/summary.ts';
+import type { Ended } from '../end.ts';
+import { fence, tombstone } from '../owner.ts';
+import type { Found, OpenRun } from './register.ts';
+import type { Run } from '../run.ts';
+import type { RunPorts } from '../run/ports.ts';
 
 /**
  * A kill of a run and of all that it has begun.
@@ -30,6 +31,17 @@ export interface Asked {
   graceMs: number;
 }
 
+export type Kill = (runs: readonly RunId[], asked: Asked) => Promise<Receipt>;
+
+/** For what nobody waits to see killed. */
+export const GRACE_MS = 5_000;
+
+/** Why what a run that has ended had begun is killed. */
+export const worksForNobody = (parent: RunId): Pick<Asked, 'reason' | 'by'> => ({
+  reason: `run ${parent}, which it worked for, has ended`,
+  by: parent,
+});
+
 export interface KillPorts {
   /** Says that this process is there, so that the others find out when it is gone. A kill does not wait for the store to take that. */
   announce(): void;
@@ -38,7 +50,7 @@ export interface KillPorts {
   readonly runPorts: RunPorts;
   /** What lives of it in this process; nothing is recorded for it there any more when this resolves. */
   seize(run: RunId): Promise<Run | undefined>;
-  /** As the registry has it. `elsewhere`: another process is alive and has it. */
+  /** As the registry has it. */
   find(run: RunId): Promise<Found>;
   /** Tells that process. Undefined: it did not answer. */
   tell(open: OpenRun, graceMs: number): Promise<readonly StoppedActor[] | undefined>;
@@ -46,7 +58,6 @@ export interface KillPorts {
   conclude(run: RunId, parent: OpenRun['parent'] | null | undefined): Promise<void>;
 }
 
-export type Found = { open: OpenRun; elsewhere: boolean } | { open: undefined; elsewhere: false };
 const HERE: Found = { open: undefined, elsewhere: false };
 
 /** What a run has begun. */
@@ -134,7 +145,8 @@ export class Kills {
     const { open, elsewhere } = live === undefined ? await this.#ports.find(run) : HERE;
     let end: Ended;
     try {
-      end = await fence(run, { ...asked, ...live?.unsaid }, runPorts).catch((error: unknown) => {
+      const unsaid = live?.calls.gate.unsaidAt(runPorts.clock.now());
+      end = await fence(run, { ...asked, ...unsaid }, runPorts).catch((error: unknown) => {
         if (child === undefined || !(error instanceof NotFoundError)) throw error;
         return tombstone(run, child, asked, runPorts);
       });
@@ -212,8 +224,8 @@ const childIn = (entry: Entry): Child | undefined => beginOf(entry)?.child;
 const begunIn = (live: Run): Began => ({
   definition: live.beginning.event.definition,
   tenant: live.beginning.event.tenant,
-  children: live.children,
-  unknown: live.outcomesUnknown,
+  children: live.calls.children.all,
+  unknown: live.calls.doubts.unknown,
 });
 
 const unansweredIn = ({ run, answered, stopped }: KilledRun): Receipt['unanswered'] => [

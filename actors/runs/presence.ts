@@ -1,6 +1,6 @@
-import type { Backend } from '../src/backend.ts';
-import type { Clock } from '../src/clock.ts';
-import { ownerId, type OwnerId } from '../src/protocol/ids.ts';
+import type { Backend } from '../../src/backend.ts';
+import type { Clock } from '../../src/clock.ts';
+import { ownerId, type OwnerId } from '../../src/protocol/ids.ts';
 
 /**
  * Owners of runs say that they are there, so that the others find out when one is gone and take what it has left.

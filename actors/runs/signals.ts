@@ -1,8 +1,8 @@
-import type { Bus } from '../src/backend.ts';
-import type { Clock } from '../src/clock.ts';
-import { UnreachableError, ValidationError } from '../src/protocol/errors.ts';
-import { ownerId, type OwnerId, type RunId, type TenantId } from '../src/protocol/ids.ts';
-import type { StoppedActor } from '../src/protocol/receipt.ts';
+import type { Bus } from '../../src/backend.ts';
+import type { Clock } from '../../src/clock.ts';
+import { UnreachableError, ValidationError } from '../../src/protocol/errors.ts';
+import { ownerId, type OwnerId, type RunId, type TenantId } from '../../src/protocol/ids.ts';
+import type { StoppedActor } from '../../src/protocol/receipt.ts';
 import {
   ALL_INBOXES,
   ALL_KILLS,
@@ -10,7 +10,7 @@ import {
   killSubject,
   parseSubject,
   type Subject,
-} from '../src/protocol/subject.ts';
+} from '../../src/protocol/subject.ts';
 
 /** `owner`: the one it is registered with. */
 export interface Killed {
@@ -18,7 +18,7 @@ export interface Killed {
   graceMs: number;
 }
 
-/** What owners tell each other about runs, after it is recorded. All of it is a hint. */
+/** O4. What owners tell each other about runs (a message has come, it was killed), after it is recorded. All of it is a hint. */
 export interface Heard {
   /** Its inbox has grown. */
   inbox(run: RunId): void;
@@ -34,7 +34,7 @@ const ANSWER_MS = 1_000;
 const MAX_STOPPED = 2_000;
 
 // With its schema comes zod, which a process that never speaks to another need not load.
-const frame = () => import('../src/frame.ts');
+const frame = () => import('../../src/frame.ts');
 
 export class Signals {
   readonly #ports: { bus: Bus; owner: OwnerId; clock: Clock };

@@ -1,6 +1,6 @@
-import type { Registry, Unwatch } from '../src/backend.ts';
-import { OverloadedError } from '../src/protocol/errors.ts';
-import type { KillSwitch, Width } from '../src/protocol/receipt.ts';
+import type { Registry, Unwatch } from '../../src/backend.ts';
+import { OverloadedError } from '../../src/protocol/errors.ts';
+import type { KillSwitch, Width } from '../../src/protocol/receipt.ts';
 
 /**
  * Kills that reach more than one run: a record that every gate reads.

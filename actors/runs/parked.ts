@@ -1,5 +1,5 @@
-import type { Deadline, Deadlines } from '../src/clock.ts';
-import type { RunId } from '../src/protocol/ids.ts';
+import type { Deadline, Deadlines } from '../../src/clock.ts';
+import type { RunId } from '../../src/protocol/ids.ts';
 
 /**
  * Runs that rest outside memory, and when the next timer of each is due: an id, a number and two places in arrays for each.

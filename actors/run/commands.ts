@@ -1,0 +1,180 @@
+import type { AnyMachineSnapshot } from 'xstate';
+import { asFailure, toEvent } from '../../src/codec.ts';
+import { RESOURCES } from '../../src/protocol/amount.ts';
+import type { Beginning, Budget, Entry } from '../../src/protocol/entry.ts';
+import { StorageFullError, TroupeError, ValidationError, type ErrorCode } from '../../src/protocol/errors.ts';
+import type { RunId } from '../../src/protocol/ids.ts';
+import { causeOf, postOf, type Message, type Post } from '../../src/protocol/inbox.ts';
+import { illegal } from '../../src/protocol/lifecycle.ts';
+import { decided } from '../approvals.ts';
+import type { Calls } from '../calls.ts';
+import type { Ack, Pump } from '../pump.ts';
+import type { Said } from '../said.ts';
+import type { DurableSystem } from '../system.ts';
+
+/** Whose commands they are. */
+interface Commanded {
+  readonly id: RunId;
+  readonly system: DurableSystem;
+  readonly status: string;
+  readonly beginning: Beginning;
+  readonly position: { readonly seq: number };
+  /** Nothing begins here any more. */
+  readonly stopped: boolean;
+  /** What held it back may hold it no more. */
+  goOn(): void;
+}
+
+const REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  'INVALID_STATE_TRANSITION',
+  'NOT_FOUND',
+  'NOT_ALLOWED',
+  'VALIDATION',
+  'BUDGET_EXCEEDED',
+]);
+
+/**
+ * What is asked of a run, at a door or by its inbox.
+ *
+ * C1. A message of its inbox is taken once, and is on record then: what came of it, or that it was refused.
+ * C2. One decision is asked for when the one before is delivered, so that it is judged by what holds then.
+ */
+export class Commands {
+  readonly #run: Commanded;
+  readonly #pump: Pump;
+  readonly #calls: Calls;
+  /** The last of its inbox that is in its journal, or on the way there. */
+  #taken = 0;
+  #pausing = false;
+  #deciding: Promise<void> | undefined;
+
+  constructor(run: Commanded, pump: Pump, calls: Calls) {
+    this.#run = run;
+    this.#pump = pump;
+    this.#calls = calls;
+  }
+
+  /** The last message of its inbox that it has taken. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** A pause is on its way to the journal. */
+  get pausing(): boolean {
+    return this.#pausing;
+  }
+
+  note(entry: Entry): void {
+    this.#taken = Math.max(this.#taken, postOf(entry.cause));
+  }
+
+  /** What a new beginning says of its inbox. */
+  continueAfter(inbox: number): void {
+    this.#taken = inbox;
+  }
+
+  /** A message from its inbox; one that it has taken before is not taken again. */
+  async take(post: Post): Promise<void> {
+    if (post.seq <= this.#taken || this.#run.stopped) return;
+    this.#taken = post.seq;
+    for (;;)
+      try {
+        await this.#obeyOrRefuse(post.message, causeOf(post));
+        return;
+      } catch (error) {
+        // Its sender has been told that it is recorded: it waits for room, and those behind it wait with it.
+        if (!(error instanceof StorageFullError) || this.#run.stopped) throw error;
+      }
+  }
+
+  /** What is refused is on record too: it is not looked at again. */
+  async #obeyOrRefuse(message: Message, cause: string): Promise<void> {
+    try {
+      await this.obey(message, cause);
+    } catch (error) {
+      if (!(error instanceof TroupeError) || !REFUSALS.has(error.code) || this.#run.stopped) throw error;
+      const event = { type: message.type, error: asFailure(error), by: message.by };
+      await this.#pump.send({ type: 'message.refused', target: 'run', event, cause: null }, cause);
+    }
+  }
+
+  /**
+   * What is asked of it by whom. Resolves once it is recorded. `cause`: its place in the inbox, if that is where it comes from.
+   * @throws InvalidStateTransitionError, NotFoundError, NotAllowedError, ValidationError
+   */
+  async obey(message: Message, cause?: string): Promise<Ack> {
+    const { by } = message;
+    const record = (said: Said): Promise<Ack> => this.#pump.send(said, cause ?? null);
+    switch (message.type) {
+      case 'send': {
+        const event = { event: toEvent(message.event), by };
+        return this.#pump.send(
+          { type: 'message.received', target: 'body', event, cause: null },
+          cause ?? message.cause,
+        );
+      }
+      case 'resolve': {
+        // What lives here is looked at as it is now.
+        const seen = cause === undefined ? this.#run.position.seq : message.seen;
+        return this.#calls.doubts.resolve(message.call, message.decision, { by, cause: cause ?? null, seen });
+      }
+      case 'approve':
+      case 'deny':
+        return this.#inTurn(() => record(decided(this.#run.id, this.#run.system, message)));
+      case 'pause':
+        return this.#inTurn(async () => {
+          this.#must('pause');
+          // What asks from now on comes after it.
+          this.#pausing = true;
+          const event = { reason: message.reason, by };
+          return record({ type: 'run.paused', target: 'run', event, cause: null }).finally(() => {
+            this.#pausing = false;
+            this.#run.goOn();
+          });
+        });
+      case 'resume':
+        return this.#inTurn(async () => {
+          this.#must('resume');
+          const budget = message.budget && this.#larger(message.budget);
+          return record({ type: 'run.resumed', target: 'run', event: { by, budget }, cause: null });
+        });
+      case 'checkpoint':
+        return record({ type: 'checkpoint', target: 'run', event: { label: message.label, by }, cause: null });
+      case 'childEnded':
+        return this.#calls.children.ended(message.call, cause ?? null);
+    }
+  }
+
+  /** C2. */
+  #inTurn(decide: () => Promise<Ack>): Promise<Ack> {
+    const decided = this.#deciding === undefined ? decide() : this.#deciding.then(decide);
+    const settled = decided.then(
+      () => {},
+      () => {},
+    );
+    this.#deciding = settled;
+    void settled.then(() => {
+      if (this.#deciding === settled) this.#deciding = undefined;
+    });
+    return decided;
+  }
+
+  /** What is named replaces what it has. A run that works for a call holds no more than the call has reserved for it. @throws ValidationError */
+  #larger(asked: Budget): Budget {
+    const { id: run, beginning } = this.#run;
+    const { parent, budget: begun } = beginning.event;
+    const over = parent === null ? undefined : RESOURCES.find((one) => (asked[one] ?? 0) > (begun?.[one] ?? Infinity));
+    if (over === undefined) return { ...this.#calls.gate.budget, ...asked };
+    throw new ValidationError(
+      `Run ${run} works for ${parent?.call} of run ${parent?.run}, which holds back ${begun?.[over]} ${over} for it: it cannot go on with ${asked[over]}. Resume it within that, or kill it and give its childRun a larger budget.`,
+      { run, path: `budget.${over}`, limit: begun?.[over] },
+    );
+  }
+
+  /** @throws InvalidStateTransitionError */
+  #must(command: 'pause' | 'resume'): void {
+    const { id, system, status } = this.#run;
+    const snapshot = system.root.getSnapshot() as AnyMachineSnapshot;
+    if (!snapshot.can({ type: `troupe.${command}` })) throw illegal(id, status, command);
+  }
+}

@@ -1,0 +1,56 @@
+import type { Child } from '../../src/protocol/entry.ts';
+import type { RunId } from '../../src/protocol/ids.ts';
+
+interface Ports {
+  /** Undefined where a run can begin none. */
+  readonly children?: { leave(child: RunId, parent: RunId): Promise<void> };
+  readonly report: (error: unknown, where: string) => void;
+}
+
+/** Runs that a run has begun and does not need any more: the state that called them was left. They are killed. */
+export class Orphans {
+  readonly #run: RunId;
+  readonly #ports: Ports;
+  /** One is dead, or it was tried. */
+  readonly #killed: () => void;
+  /** As a fold has found them; once the run is live there are none. */
+  #found: Set<Child> | undefined;
+  #live = false;
+  #dying = 0;
+
+  constructor(run: RunId, ports: Ports, killed: () => void) {
+    this.#run = run;
+    this.#ports = ports;
+    this.#killed = killed;
+  }
+
+  /** In a fold that is done once the run is live: it may have been done before. */
+  add(child: Child): void {
+    if (this.#live) this.#kill(child);
+    else (this.#found ??= new Set()).add(child);
+  }
+
+  goLive(): void {
+    this.#live = true;
+    for (const child of this.#found ?? []) this.#kill(child);
+    this.#found = undefined;
+  }
+
+  /** Some are being killed. */
+  get dying(): boolean {
+    return this.#dying > 0;
+  }
+
+  #kill({ run: child }: Child): void {
+    const { children, report } = this.#ports;
+    if (children === undefined) return;
+    this.#dying += 1;
+    children
+      .leave(child, this.#run)
+      .catch((error: unknown) => report(error, `run ${this.#run}: killing ${child}, which it does not need any more`))
+      .finally(() => {
+        this.#dying -= 1;
+        this.#killed();
+      });
+  }
+}

@@ -1,0 +1,159 @@
+import type { Backend } from '../../src/backend.ts';
+import type { OwnerId, RunId } from '../../src/protocol/ids.ts';
+import { statusOf } from '../end.ts';
+import { fence, foldRun, migrate, readEnd, takeOver } from '../owner.ts';
+import type { Run } from '../run.ts';
+import type { RunPorts } from '../run/ports.ts';
+import type { Creating } from './creating.ts';
+import { GRACE_MS, worksForNobody, type Kill } from './kills.ts';
+import { mayWorkLater } from './later.ts';
+import type { Loose } from './loose.ts';
+import type { Mail } from './mail.ts';
+import type { Parked } from './parked.ts';
+import type { Presence } from './presence.ts';
+import type { Reading, Way } from './reading.ts';
+import { elsewhere, ended, taken } from './refusals.ts';
+import { openNow, type Register } from './register.ts';
+import type { Switches } from './switches.ts';
+
+export interface AdoptingPorts {
+  readonly backend: Pick<Backend, 'owner' | 'alive' | 'journal'>;
+  readonly runPorts: RunPorts;
+  readonly register: Pick<Register, 'get' | 'claim'>;
+  readonly presence: Pick<Presence, 'announce'>;
+  readonly switches: Pick<Switches, 'offNow'>;
+  readonly loose: Pick<Loose, 'add'>;
+  readonly live: ReadonlyMap<RunId, Run>;
+  readonly parked: Pick<Parked, 'has' | 'remove'>;
+  readonly creating: Pick<Creating, 'of'>;
+  readonly mail: Pick<Mail, 'read'>;
+  readonly reading: Pick<Reading, 'way'>;
+  readonly kill: Kill;
+  /** It lives here from now on. */
+  keep(run: Run): void;
+  /** @throws ClosedError */
+  readonly mustBeOpen: () => void;
+}
+
+/**
+ * How runs are brought here that are on record.
+ *
+ * O3. Whoever takes a run over, or wakes it, is registered first and reads its inbox then: a message that comes meanwhile is in the inbox
+ *     already, or its signal finds the new owner.
+ */
+export class Adopting {
+  readonly #ports: AdoptingPorts;
+  readonly #runs = new Map<RunId, Promise<Run>>();
+
+  constructor(ports: AdoptingPorts) {
+    this.#ports = ports;
+  }
+
+  /** The one that is being brought here. */
+  of(run: RunId): Promise<Run> | undefined {
+    return this.#runs.get(run);
+  }
+
+  /** The run, brought here if nobody alive owns it; two callers get the same one. @throws StaleOwnerError, InvalidStateTransitionError, DefinitionChangedError */
+  adopt(run: RunId): Promise<Run> {
+    const creating = this.#ports.creating.of(run);
+    if (creating !== undefined) return creating.then(() => this.adopt(run));
+    let adopting = this.#runs.get(run);
+    const live = this.#ports.live.get(run);
+    if (adopting === undefined && live !== undefined) return Promise.resolve(live);
+    if (adopting === undefined) {
+      adopting = this.#adopt(run)
+        .catch((error: unknown) => {
+          // It may be taken over by now.
+          if (mayWorkLater(error)) this.#ports.loose.add(run);
+          throw error;
+        })
+        .finally(() => this.#runs.delete(run));
+      this.#runs.set(run, adopting);
+    }
+    return adopting;
+  }
+
+  async #adopt(id: RunId): Promise<Run> {
+    const { backend, register, presence, reading, mail, parked, mustBeOpen } = this.#ports;
+    mustBeOpen();
+    const { owner } = backend;
+    const { open, revision } = await register.get(id);
+    if (open !== undefined && open.owner !== owner && (await backend.alive(open.owner)))
+      throw elsewhere(id, open.owner);
+    const from = open?.from;
+    const folded = await foldRun(
+      id,
+      (beginning) => reading.way(beginning),
+      this.#ports.runPorts,
+      from === undefined ? {} : { from },
+    );
+    if (folded.run.end !== undefined) {
+      parked.remove(id);
+      throw ended(id, folded.run.status, 'recover');
+    }
+    await this.#mustBeWanted(folded.run);
+    // Whoever has taken it over meanwhile may not have registered yet; nobody has one that has rested since it was registered here.
+    const last = folded.run.owner as OwnerId;
+    const restsHere = open?.owner === owner && open.parked?.seq === folded.run.position.seq;
+    if (!restsHere && last !== owner && last !== open?.owner && (await backend.alive(last))) {
+      // By a start that found it there.
+      if (open?.owner === owner) {
+        this.#ports.loose.add(id);
+        await register.claim({ ...open, owner: last }, revision);
+      }
+      throw elsewhere(id, last);
+    }
+    await presence.announce();
+    const rested = parked.has(id) && last === owner;
+    // It rests here and nobody else can have written to it: it goes on as it is.
+    const run = rested ? folded.run : await this.#own(folded);
+    try {
+      // Closed meanwhile: it goes on where it is recovered.
+      mustBeOpen();
+      // Before anything happens in it: a run that has ended already must not be registered again.
+      if (!rested && !(await register.claim(openNow(run, owner), revision))) throw taken(id);
+      mustBeOpen();
+    } catch (error) {
+      run.abandon(error);
+      throw error;
+    }
+    // Nobody finds it before it is live.
+    parked.remove(id);
+    this.#ports.keep(run);
+    run.goLive([]);
+    void mail.read(id);
+    return run;
+  }
+
+  /** Nobody goes on with a run that is switched off, or whose parent has ended: it is killed. @throws InvalidStateTransitionError */
+  async #mustBeWanted({ id, beginning }: Run): Promise<void> {
+    const { backend, switches, runPorts } = this.#ports;
+    const { parent } = beginning.event;
+    const off = await switches.offNow(beginning.event);
+    const over = off === undefined && parent !== null && (await readEnd(backend.journal, parent.run));
+    if (off === undefined && !over) return;
+    const { reason, by } = off ?? worksForNobody(parent?.run ?? id);
+    await fence(id, { reason, by }, runPorts);
+    // What it has begun, once nobody waits for its being taken over any more.
+    this.#ports
+      .kill([id], { reason, by, graceMs: GRACE_MS })
+      .catch((error: unknown) => runPorts.report(error, `run ${id}: killing what it has begun`));
+    throw ended(id, 'killed', 'recover');
+  }
+
+  async #own({ run, migrations }: Way & { run: Run }): Promise<Run> {
+    const { runPorts } = this.#ports;
+    const { owner } = this.#ports.backend;
+    // One whose machine has ended has nothing to migrate but its end to record.
+    const over = statusOf(run.system.root) !== 'running';
+    const own =
+      migrations.length > 0 && !over
+        ? await migrate(run, migrations, owner, runPorts)
+        : (await takeOver(run, owner, runPorts))
+          ? run
+          : undefined;
+    if (own !== undefined) return own;
+    throw taken(run.id);
+  }
+}

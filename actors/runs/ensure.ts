@@ -1,0 +1,57 @@
+import type { Journal } from '../../src/backend.ts';
+import type { Clock } from '../../src/clock.ts';
+import type { EntryEvents } from '../../src/protocol/entry.ts';
+import { InvalidStateTransitionError, StaleOwnerError, TroupeError } from '../../src/protocol/errors.ts';
+import type { OwnerId, RunId } from '../../src/protocol/ids.ts';
+import type { Resolved } from '../body.ts';
+import { readEnd } from '../owner.ts';
+import type { Creating } from './creating.ts';
+import { AGAIN_MS } from './later.ts';
+
+export interface EnsurePorts {
+  readonly owner: OwnerId;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly report: (error: unknown, where: string) => void;
+  readonly creating: Pick<Creating, 'create'>;
+  adopt(run: RunId): Promise<unknown>;
+  forget(run: RunId): Promise<void>;
+  closed(): boolean;
+}
+
+type Created = Omit<EntryEvents['run.created'], 'owner'>;
+
+/**
+ * The run of a call: begun, or brought here, however often the store fails. It may be on record by then, and its parent's call is to know
+ * how it ends.
+ */
+export async function ensure(
+  id: RunId,
+  created: Created,
+  body: Resolved,
+  signal: AbortSignal,
+  ports: EnsurePorts,
+): Promise<void> {
+  const { clock, report } = ports;
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      return await bring(id, created, body, ports);
+    } catch (error) {
+      if (!(error instanceof TroupeError && error.retryable) || ports.closed()) throw error;
+      report(error, `run ${id}: beginning it is tried again in ${AGAIN_MS} ms`);
+    }
+    await new Promise<void>((resolve) => void clock.setTimeout(resolve, AGAIN_MS));
+  }
+}
+
+async function bring(id: RunId, created: Created, body: Resolved, ports: EnsurePorts): Promise<void> {
+  const { owner, journal, creating } = ports;
+  const made = await creating.create(id, { ...created, owner }, body);
+  if (made.run !== undefined) return;
+  if (made.registered && (await readEnd(journal, id)) !== undefined) return ports.forget(id);
+  await ports.adopt(id).catch((error: unknown) => {
+    // It lives elsewhere, or has ended.
+    if (!(error instanceof StaleOwnerError || error instanceof InvalidStateTransitionError)) throw error;
+  });
+}

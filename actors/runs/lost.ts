@@ -1,0 +1,86 @@
+import type { Journal } from '../../src/backend.ts';
+import type { Clock } from '../../src/clock.ts';
+import type { OwnerId, RunId } from '../../src/protocol/ids.ts';
+import type { StoppedActor } from '../../src/protocol/receipt.ts';
+import { readEnd } from '../owner.ts';
+import type { Run } from '../run.ts';
+import type { Adopting } from './adopting.ts';
+import type { Creating } from './creating.ts';
+import { answers } from './kills.ts';
+import type { Parked } from './parked.ts';
+import { taken } from './refusals.ts';
+import type { Killed } from './signals.ts';
+
+export interface LostPorts {
+  readonly owner: OwnerId;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly report: (error: unknown, where: string) => void;
+  readonly live: ReadonlyMap<RunId, Run>;
+  readonly parked: Pick<Parked, 'has' | 'remove'>;
+  readonly creating: Pick<Creating, 'of'>;
+  readonly adopting: Pick<Adopting, 'of'>;
+}
+
+const MAX_LOST = 256;
+
+/** How runs are taken from this process: by a kill of its own, by a kill elsewhere, by a new owner. */
+export class Lost {
+  readonly #ports: LostPorts;
+  /** Whoever took one away may ask what was stopped here. */
+  readonly #runs = new Map<RunId, Run>();
+
+  constructor(ports: LostPorts) {
+    this.#ports = ports;
+  }
+
+  remember(run: Run): void {
+    this.#runs.set(run.id, run);
+    for (const [oldest] of this.#runs) {
+      if (this.#runs.size <= MAX_LOST) break;
+      this.#runs.delete(oldest);
+    }
+  }
+
+  /** Where it lives here, nothing more is recorded for it when this resolves. */
+  async seize(run: RunId): Promise<Run | undefined> {
+    const { live: runs } = this.#ports;
+    // At once: nothing more begins.
+    void runs.get(run)?.release();
+    await this.#ports.creating.of(run);
+    await this.#ports.adopting.of(run)?.catch(() => {});
+    const live = runs.get(run);
+    await live?.release();
+    return live;
+  }
+
+  /** Somebody has killed it, perhaps. What has stopped here; undefined: it does not live here, nor did it, or nobody has. */
+  async killed(id: RunId, { owner, graceMs }: Killed): Promise<readonly StoppedActor[] | undefined> {
+    const { journal, clock, parked } = this.#ports;
+    await this.#ports.adopting.of(id)?.catch(() => {});
+    const live = this.#ports.live.get(id) ?? this.#runs.get(id);
+    // It has stopped already, of what it could not record any more.
+    if (live === undefined && !parked.has(id)) return owner === this.#ports.owner ? [] : undefined;
+    const end = await readEnd(journal, id);
+    if (end?.type !== 'run.killed') return undefined;
+    parked.remove(id);
+    await live?.release();
+    const stopping = live?.killed(end) ?? [];
+    return answers(stopping, graceMs, clock);
+  }
+
+  /** Signals were missed: it was killed or taken over, perhaps. */
+  look(id: RunId): void {
+    const { owner, report } = this.#ports;
+    this.killed(id, { owner, graceMs: 0 })
+      .then(() => this.takenOver(id))
+      .catch((error: unknown) => report(error, `run ${id}: looking whose it is`));
+  }
+
+  /** Somebody has taken it over, perhaps: one that only waits would not learn it by itself. */
+  async takenOver(id: RunId): Promise<void> {
+    const tail = await this.#ports.journal.tail(id);
+    const live = this.#ports.live.get(id);
+    if (live !== undefined && tail !== undefined && tail.epoch > live.position.epoch) live.abandon(taken(id));
+  }
+}

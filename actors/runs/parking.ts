@@ -1,0 +1,103 @@
+import type { Journal } from '../../src/backend.ts';
+import type { Clock } from '../../src/clock.ts';
+import { inboxOf, type OwnerId, type RunId } from '../../src/protocol/ids.ts';
+import type { Run } from '../run.ts';
+import type { Lost } from './lost.ts';
+import type { Parked } from './parked.ts';
+import { openNow, type OpenRun, type Register } from './register.ts';
+import { Resting } from './resting.ts';
+
+/**
+ * How runs that rest leave memory.
+ *
+ * O2. Of a run that rests the registry says up to where: if its journal or inbox has more by then, that record counts for nothing.
+ */
+
+export interface ParkingPorts {
+  readonly owner: OwnerId;
+  readonly clock: Clock;
+  readonly report: (error: unknown, where: string) => void;
+  readonly register: Pick<Register, 'get' | 'claim' | 'put' | 'delete'>;
+  readonly live: Pick<Map<RunId, Run>, 'get' | 'delete'>;
+  readonly parked: Pick<Parked, 'add'>;
+  readonly lost: Pick<Lost, 'takenOver'>;
+  /** A message may be on its way to it from its inbox, or the end of a run that it has begun. */
+  learns(run: RunId): boolean;
+  closed(): boolean;
+}
+
+export class Parking {
+  readonly #ports: ParkingPorts;
+  readonly #resting: Resting | undefined;
+
+  /** `afterMs` undefined: none ever does. */
+  constructor(ports: ParkingPorts, afterMs: number | undefined) {
+    this.#ports = ports;
+    const { clock, report } = ports;
+    if (afterMs !== undefined)
+      this.#resting = new Resting(
+        clock,
+        afterMs,
+        (run) =>
+          void this.#park(run, afterMs).catch((error: unknown) => {
+            report(error, `run ${run.id}: parking it`);
+            this.rests(run);
+          }),
+      );
+  }
+
+  /** It rests from now on. */
+  rests(run: Run): void {
+    this.#resting?.add(run);
+  }
+
+  leaves(run: Run): void {
+    this.#resting?.delete(run);
+  }
+
+  close(): void {
+    this.#resting?.close();
+  }
+
+  async #park(run: Run, afterMs: number): Promise<void> {
+    const { owner, clock, register, live, parked, lost } = this.#ports;
+    const parks = run.rest.parks;
+    // Not worth it: it would be woken again at once.
+    if (parks === undefined || parks.due - clock.now() < afterMs || this.#ports.closed()) return;
+    const { seq } = run.position;
+    const upTo = { seq, inbox: run.commands.taken, due: parks.due === Infinity ? null : parks.due };
+    if (this.#ports.learns(run.id)) return this.rests(run);
+    const { open, revision } = await register.get(run.id);
+    // A process that stood still may find that it is somebody else's.
+    if (open?.owner !== owner) return lost.takenOver(run.id);
+    if (!(await register.claim({ ...openNow(run, owner), parked: upTo }, revision))) return this.rests(run);
+    // It has ended meanwhile.
+    if (run.end !== undefined) return register.delete(run.id);
+    // O2: what has happened meanwhile makes the record void, and it stays.
+    if (
+      this.#ports.closed() ||
+      live.get(run.id) !== run ||
+      run.position.seq !== seq ||
+      run.rest.parks?.due !== parks.due
+    )
+      return;
+    if (this.#ports.learns(run.id)) {
+      this.rests(run);
+      // Otherwise it would rest for whoever takes it over.
+      return register.put(openNow(run, owner));
+    }
+    live.delete(run.id);
+    parked.add(run.id, parks.due);
+    run.park();
+  }
+}
+
+/** O2. */
+export async function restsStill(
+  run: RunId,
+  { seq, inbox }: NonNullable<OpenRun['parked']>,
+  journal: Pick<Journal, 'tail'>,
+): Promise<boolean> {
+  const [own, others] = await Promise.all([journal.tail(run), journal.tail(inboxOf(run))]);
+  return own?.seq === seq && (others?.seq ?? 0) === inbox;
+}

@@ -1,0 +1,155 @@
+import type { Backend } from '../src/backend.ts';
+import { encode } from '../src/codec.ts';
+import { checkedBudget } from '../src/define/budget.ts';
+import type { AnyDefinition } from '../src/define/definition.ts';
+import { checkedReplacements } from '../src/define/replacement.ts';
+import type { HandlePorts } from '../src/handle.ts';
+import { entriesIn, summaryIn } from '../src/listing.ts';
+import type { ForkOptions, HandleOf, StartOptions } from '../src/options.ts';
+import { DefinitionChangedError } from '../src/protocol/errors.ts';
+import { checkedPrincipal, DEFAULT_TENANT, runId, tenantId, type RunId } from '../src/protocol/ids.ts';
+import type { RunStatus } from '../src/protocol/lifecycle.ts';
+import { RunHandle } from '../src/run.ts';
+import type { Allotments } from './allotments.ts';
+import { whatOf, type Definitions } from './definitions.ts';
+import type { Runs } from './runs.ts';
+
+interface Ports {
+  readonly backend: Backend;
+  readonly runs: Pick<Runs, 'creating' | 'register' | 'adopting' | 'forgetting' | 'live'>;
+  readonly allotments: Pick<Allotments, 'paying' | 'payingFork'>;
+  readonly definitions: Definitions;
+  readonly handles: HandlePorts;
+  newId(): RunId;
+}
+
+/** How somebody comes by a run: started, forked from another one, or there already. */
+export class Starting {
+  readonly #ports: Ports;
+
+  constructor(ports: Ports) {
+    this.#ports = ports;
+  }
+
+  /** `begun`: as soon as it is there, before anything happens in it. */
+  async start<D extends AnyDefinition>(
+    definition: D,
+    input: unknown,
+    options: StartOptions,
+    begun: (handle: HandleOf<D>) => void,
+  ): Promise<HandleOf<D>> {
+    const { backend, runs, allotments, definitions, handles } = this.#ports;
+    options.signal?.throwIfAborted();
+    const id = this.#idOf(options.id);
+    const { body, begins } = definitions.begins(definition, input);
+    const tenant = options.tenant === undefined ? DEFAULT_TENANT : tenantId(options.tenant);
+    const created = {
+      ...begins,
+      owner: backend.owner,
+      by: checkedPrincipal(options.by ?? handles.principal),
+      tenant,
+      budget: checkedBudget(options.budget),
+      parent: null,
+      origins: [],
+    };
+    let handle: HandleOf<D> | undefined;
+    const made = await allotments.paying(tenant, id, created.budget, (budget) =>
+      runs.creating.create(id, { ...created, budget }, body, () => {
+        handle = this.#handle<D>(id, 'running');
+        begun(handle);
+      }),
+    );
+    if (made.run === undefined || handle === undefined)
+      return this.#attachTo(id, definition, begins.spec, 'registered' in made && made.registered);
+    this.#killOn(options.signal, id, created.by);
+    return handle;
+  }
+
+  /** @throws NotFoundError, DefinitionChangedError */
+  async attach<D extends AnyDefinition>(run: RunId, definition?: D): Promise<HandleOf<D>> {
+    const summary = await summaryIn(this.#ports.backend.journal, run);
+    if (definition !== undefined && summary.definition !== definition.name)
+      throw new DefinitionChangedError(
+        `Run ${run} exists and is of ${summary.definition}, not of ${definition.name}; choose another id.`,
+        {
+          run,
+          definition: summary.definition,
+        },
+      );
+    return this.#handle<D>(run, summary.status);
+  }
+
+  async fork<D extends AnyDefinition>(from: RunId, options: ForkOptions<D>): Promise<HandleOf<D>> {
+    const { backend, runs, allotments, definitions, handles } = this.#ports;
+    const { at, definition, budget } = options;
+    if (definition !== undefined) definitions.mustBeOnly(definition);
+    const id = this.#idOf(options.id);
+    const body = definition && definitions.bodyOf(definition);
+    const asked = {
+      id,
+      at,
+      owner: backend.owner,
+      by: checkedPrincipal(options.by ?? handles.principal),
+      budget: budget === null ? null : budget && checkedBudget(budget),
+      definition: definition && body && whatOf(definition, body),
+      replace: checkedReplacements(options.replace),
+    };
+    let handle: HandleOf<D> | undefined;
+    const begun = (): void => void (handle = this.#handle<D>(id, 'running'));
+    await allotments.payingFork(from, id, asked, (drawn) =>
+      runs.creating.fork(from, { ...asked, budget: drawn }, body, begun),
+    );
+    if (definition !== undefined) definitions.add(definition);
+    return handle ?? this.attach(id, definition);
+  }
+
+  /** A start that found the run there. @throws DefinitionChangedError */
+  async #attachTo<D extends AnyDefinition>(
+    id: RunId,
+    definition: D,
+    spec: unknown,
+    opened: boolean,
+  ): Promise<HandleOf<D>> {
+    const { backend, runs } = this.#ports;
+    const handle = await this.attach(id, definition);
+    for await (const { entry } of entriesIn(backend.journal, id)) {
+      if (entry.type === 'run.created' && Buffer.compare(encode(entry.event.spec), encode(spec)) !== 0)
+        throw new DefinitionChangedError(
+          `Run ${id} exists and is of another plan named ${definition.name}; choose another id.`,
+          {
+            run: id,
+            definition: definition.name,
+          },
+        );
+      break;
+    }
+    // It had ended, or whoever created it did not live to register it, or to go on with it.
+    if (opened || !(await runs.register.isOwned(id)))
+      await (handle.can('kill') ? runs.adopting.adopt(id) : runs.forgetting.forget(id));
+    return handle;
+  }
+
+  #killOn(signal: AbortSignal | undefined, id: RunId, by: string): void {
+    if (signal === undefined) return;
+    const { handles, runs } = this.#ports;
+    const kill = (): void =>
+      void handles
+        .kill(id, 'its signal was aborted', { by })
+        .catch((error: unknown) => handles.report(error, `run ${id}: kill on abort`));
+    if (signal.aborted) return kill();
+    signal.addEventListener('abort', kill, { once: true });
+    runs.live(id)?.ended.then(
+      () => signal.removeEventListener('abort', kill),
+      () => {},
+    );
+  }
+
+  #idOf(given: string | undefined): RunId {
+    return given === undefined ? this.#ports.newId() : runId(given);
+  }
+
+  /** Typed by what it is of, as far as whoever asks knows. */
+  #handle<D extends AnyDefinition>(id: RunId, status: RunStatus): HandleOf<D> {
+    return new RunHandle(id, status, this.#ports.handles) as HandleOf<D>;
+  }
+}

@@ -1,0 +1,73 @@
+import { asFailure, toData } from './codec.ts';
+import type { CallInDoubt, HandlePorts } from './handle.ts';
+import { InDoubtError, NotFoundError, ValidationError } from './protocol/errors.ts';
+import { runId, type RunId } from './protocol/ids.ts';
+import type { Message } from './protocol/inbox.ts';
+
+/** Which call somebody means who decides about one, of a run or of those that it has begun, and what is decided. */
+
+type Looking = Pick<HandlePorts, 'pending'>;
+
+/** Its own, or that of a run that it has begun. With the hash of something else, whose the call is says that it is void. */
+export async function callWaiting(
+  id: RunId,
+  call: string,
+  hash: string | undefined,
+  ports: Looking,
+): Promise<{ run: RunId; hash: string }> {
+  const { approvals } = await ports.pending(id);
+  const found = approvals.filter((approval) => approval.call === call);
+  const [first] = found;
+  const chosen = found.find((approval) => approval.hash === hash) ?? first;
+  if (chosen === undefined) {
+    const waiting = approvals.map((approval) => approval.call);
+    throw new NotFoundError(
+      `Run ${id} has no call '${call}' that waits for approval; waiting: ${waiting.join(', ') || 'none'}.`,
+      { run: id, call, waiting },
+    );
+  }
+  if (hash === undefined && chosen.run !== id && found.length > 1)
+    throw new ValidationError(
+      `${found.length} runs that ${id} has begun have a call '${call}' that waits for approval; say which by its hash.`,
+      { run: id, call, hashes: found.map((approval) => approval.hash) },
+    );
+  return { run: runId(chosen.run), hash: hash ?? chosen.hash };
+}
+
+/** Whose call it is, and the entry at which it is in doubt. */
+export async function callInDoubt(id: RunId, call: string, ports: Looking): Promise<{ run: RunId; seen: number }> {
+  const { inDoubt, seen } = await ports.pending(id);
+  const found = inDoubt.filter((known) => known.call === call);
+  const own = found.find(({ run }) => run === id);
+  if (own !== undefined) return { run: id, seen };
+  const [below, another] = found;
+  if (below !== undefined && another === undefined)
+    return { run: below.run, seen: (await ports.pending(below.run)).seen };
+  const calls = inDoubt.map((known) => (known.run === id ? known.call : `${known.call} of run ${known.run}`));
+  throw new NotFoundError(
+    `Run ${id} has no call '${call}' in doubt that could be meant; in doubt: ${calls.join(', ') || 'none'}.`,
+    { run: id, call, inDoubt: calls },
+  );
+}
+
+/** As it is kept. @throws ValidationError */
+export function checkedDecision(decision: unknown): Extract<Message, { type: 'resolve' }>['decision'] {
+  const given = typeof decision === 'object' && decision !== null ? Object.keys(decision) : [];
+  const { output, error, retry } = (decision ?? {}) as { output?: unknown; error?: unknown; retry?: unknown };
+  if (given.length === 1) {
+    if (given[0] === 'output') return { output: toData(output, 'output') };
+    if (given[0] === 'error') return { error: asFailure(error) };
+    if (retry === true) return { retry };
+  }
+  throw new ValidationError('A decision is one of { output }, { error } and { retry: true }.', { given });
+}
+
+/** @throws InDoubtError */
+export async function mustNotBeInDoubt(run: { id: RunId; inDoubt(): Promise<CallInDoubt[]> }): Promise<void> {
+  const calls = (await run.inDoubt()).map(({ call }) => call);
+  if (calls.length === 0) return;
+  throw new InDoubtError(
+    `Run ${run.id} waits for somebody to say what became of ${calls.join(', ')}: run.resolve(call, { output } | { error } | { retry: true }).`,
+    { run: run.id, calls },
+  );
+}

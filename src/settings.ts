@@ -1,0 +1,71 @@
+import { userInfo } from 'node:os';
+import { closest } from './define/closest.ts';
+import type { TroupeOptions } from './options.ts';
+import { milliseconds } from './protocol/duration.ts';
+import { ValidationError } from './protocol/errors.ts';
+import { checkedPrincipal } from './protocol/ids.ts';
+
+/** What a troupe makes of its options. */
+export interface Settings {
+  readonly principal: string;
+  /** Undefined: never. */
+  readonly parkAfterMs: number | undefined;
+  /** Never throws. */
+  readonly report: (error: unknown, where: string) => void;
+}
+
+const PARK_AFTER_MS = 60_000;
+
+const OPTIONS: Record<keyof TroupeOptions, true> = {
+  backend: true,
+  definitions: true,
+  tools: true,
+  recover: true,
+  parkAfter: true,
+  inspect: true,
+  report: true,
+  clock: true,
+  principal: true,
+  random: true,
+};
+
+/** @throws ValidationError */
+export function mustBeKnown(options: TroupeOptions): void {
+  const unknown = Object.keys(options).find((option) => !Object.hasOwn(OPTIONS, option));
+  if (unknown !== undefined)
+    throw new ValidationError(
+      `createTroupe() has no option '${unknown}'; closest: ${closest(unknown, Object.keys(OPTIONS)).join(', ') || 'none'}.`,
+      { path: unknown },
+    );
+}
+
+/** @throws ValidationError */
+export const settingsOf = ({ principal, parkAfter, report }: TroupeOptions): Settings => ({
+  principal: checkedPrincipal(principal ?? userName()),
+  parkAfterMs: parkAfterMs(parkAfter),
+  report: silenced(report ?? ((error, where) => console.warn(`troupe: ${where}:`, error))),
+});
+
+const silenced =
+  (report: Settings['report']): Settings['report'] =>
+  (error, where) => {
+    try {
+      report(error, where);
+    } catch {
+      // Told to nobody, it disturbs nobody.
+    }
+  };
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // A container may run as a number that has no name.
+    return 'unknown';
+  }
+}
+
+function parkAfterMs(after: TroupeOptions['parkAfter']): number | undefined {
+  if (after === false) return undefined;
+  return after === undefined ? PARK_AFTER_MS : milliseconds(after, 'option parkAfter of createTroupe');
+}
