@@ -16,7 +16,12 @@ import type { Backend } from '../src/backend.ts';
 import type { Clock } from '../src/clock.ts';
 import { amountOf, limitsOf, spentOf } from '../src/protocol/amount.ts';
 import type { Budget, Limits, Spent } from '../src/protocol/entry.ts';
-import { BudgetExceededError, ValidationError } from '../src/protocol/errors.ts';
+import {
+  BudgetExceededError,
+  CorruptJournalError,
+  UnsupportedFormatError,
+  ValidationError,
+} from '../src/protocol/errors.ts';
 import type { OwnerId, RunId, TenantId } from '../src/protocol/ids.ts';
 import type { ForkAsked } from './copied.ts';
 import { Funds } from './funds.ts';
@@ -49,8 +54,8 @@ export class Allotments {
   readonly #clock: Clock;
   readonly #funds: Funds;
   readonly #endings = new Set<Promise<void>>();
-  /** Runs that are being created here, and by how many at once. */
-  readonly #starting = new Map<RunId, number>();
+  /** Runs that are being created here for a tenant, and by how many at once. */
+  readonly #starting = new Map<string, number>();
 
   constructor(backend: Backend, clock: Clock, report: (error: unknown, where: string) => void) {
     this.#backend = backend;
@@ -89,7 +94,7 @@ export class Allotments {
   }
 
   /**
-   * Creates a run with what it has drawn. What was drawn for one that was not created goes back.
+   * Creates a run with what it has drawn. What was drawn for one that was not created (`isMade`) goes back.
    * @throws BudgetExceededError when too little is left, ValidationError when nobody says how much it needs, OverloadedError
    */
   paying<T>(
@@ -97,9 +102,10 @@ export class Allotments {
     run: RunId,
     asked: Budget | null,
     create: (budget: Budget | null) => Promise<T>,
+    isMade: (made: T) => boolean = () => true,
   ): Promise<T> {
     if (this.#funds.has(tenant) === false) return create(asked);
-    return this.#paying(tenant, run, asked, create);
+    return this.#paying(tenant, run, asked, create, isMade);
   }
 
   /** A fork draws all that it may spend, what it has spent before the cut included. `budget` undefined: as the run has it at the cut. */
@@ -120,25 +126,30 @@ export class Allotments {
     run: RunId,
     asked: Budget | null,
     create: (budget: Budget | null) => Promise<T>,
+    isMade: (made: T) => boolean,
   ): Promise<T> {
     await this.#funds.ready();
-    this.#starting.set(run, (this.#starting.get(run) ?? 0) + 1);
+    const start = startOf(tenant, run);
+    this.#starting.set(start, (this.#starting.get(start) ?? 0) + 1);
+    let isOurs = false;
     try {
-      return await create(await this.#whenGivenBack(() => this.#draw(tenant, run, asked)));
+      const made = await create(await this.#whenGivenBack(() => this.#draw(tenant, run, asked)));
+      isOurs = isMade(made);
+      return made;
     } finally {
-      const others = (this.#starting.get(run) ?? 1) - 1;
-      if (others > 0) this.#starting.set(run, others);
-      else this.#starting.delete(run);
-      if (others === 0 && this.#funds.has(tenant) === true) await this.#notCreated(tenant, run);
+      const others = (this.#starting.get(start) ?? 1) - 1;
+      if (others > 0) this.#starting.set(start, others);
+      else this.#starting.delete(start);
+      if (!isOurs && others === 0 && this.#funds.has(tenant) === true) await this.#notCreated(tenant, run);
     }
   }
 
-  /** A3. It was created, or somebody else was faster, or it could not be. */
+  /** A3. Somebody else was faster, or it could not be created. */
   async #notCreated(tenant: TenantId, run: RunId): Promise<void> {
-    if ((await this.#backend.journal.tail(run)) !== undefined) return;
+    if (await this.#isThere(tenant, run)) return;
     await this.#funds.change(tenant, async (before) => {
       const known = before && drawingOf(before, run);
-      if (before === undefined || known === undefined || this.#starting.has(run)) return {};
+      if (before === undefined || known === undefined || this.#starting.has(startOf(tenant, run))) return {};
       const owners = known.owners.filter((owner) => owner !== this.#backend.owner);
       if (owners.length === known.owners.length) return {};
       if (owners.length === 0) return { fund: without(before, run) };
@@ -168,10 +179,15 @@ export class Allotments {
       // It exists: nothing is begun, so nothing is drawn.
       if ((await journal.tail(run)) !== undefined) return { result: asked };
       if (known !== undefined) {
-        const result = { ...wants, ...known.drawn };
-        if (known.owners.includes(owner)) return { result };
+        // What has become limited since is drawn now.
+        const drawn = drawnBy(tenant, { ...wants, ...known.drawn }, fund.limits);
+        const result = { ...wants, ...drawn };
+        const isDrawn = Object.keys(drawn).length === Object.keys(known.drawn).length;
+        if (isDrawn && known.owners.includes(owner)) return { result };
         // Whoever has drawn it may be gone before this one has created it.
-        return { fund: drawing(fund, run, { ...known, owners: [...known.owners, owner] }), result };
+        const owners = Array.from(new Set([...known.owners, owner]));
+        const both = drawing(fund, run, { owners, drawn });
+        return { fund: isDrawn ? both : await this.#withRoom(tenant, both, run), result };
       }
       const drawn = drawnBy(tenant, wants, fund.limits);
       return { fund: await this.#withRoom(tenant, drawing(fund, run, { owners: [owner], drawn }), run), result: wants };
@@ -230,7 +246,7 @@ export class Allotments {
     if (overdrawn(fund, run) === undefined) return fund;
     const open: Fund['open'] = {};
     for (const [other, drawing] of Object.entries(fund.open))
-      if (other === run || (await this.#stands(other as RunId, drawing.owners))) open[other] = drawing;
+      if (other === run || (await this.#stands(tenant, other as RunId, drawing.owners))) open[other] = drawing;
     const over = overdrawn({ ...fund, open }, run);
     if (over === undefined) return { ...fund, open };
     const { resource, spent, limit, wanted } = over;
@@ -242,16 +258,33 @@ export class Allotments {
   }
 
   /** A3. */
-  async #stands(run: RunId, owners: readonly OwnerId[]): Promise<boolean> {
+  async #stands(tenant: TenantId, run: RunId, owners: readonly OwnerId[]): Promise<boolean> {
+    const here = this.#starting.has(startOf(tenant, run));
     for (const owner of owners)
-      if (owner === this.#backend.owner ? this.#starting.has(run) : await this.#backend.alive(owner)) return true;
-    return (await this.#backend.journal.tail(run)) !== undefined;
+      if (owner === this.#backend.owner ? here : await this.#backend.alive(owner)) return true;
+    return this.#isThere(tenant, run);
+  }
+
+  /** A run of that id that is another tenant's has drawn nothing of this one's. */
+  async #isThere(tenant: TenantId, run: RunId): Promise<boolean> {
+    const { journal } = this.#backend;
+    if ((await journal.tail(run)) === undefined) return false;
+    try {
+      return (await createdOf(run, journal))?.tenant === tenant;
+    } catch (error) {
+      // Nobody can tell whose it is.
+      if (error instanceof CorruptJournalError || error instanceof UnsupportedFormatError) return true;
+      throw error;
+    }
   }
 
   #now(fund: Fund): Fund {
     return current(fund, this.#clock.now());
   }
 }
+
+/** A tenant's id has no slash in it. */
+const startOf = (tenant: TenantId, run: RunId): string => `${tenant}/${run}`;
 
 /** @throws ValidationError */
 function drawnBy(tenant: TenantId, wants: Limits, limits: Limits): Limits {

@@ -13,23 +13,54 @@ import type { DurableSystem } from './system.ts';
  * A1. What was approved is what `hash` says: tool, arguments, run and call. Anything else is void.
  * A2. The chart asks again when the decision is delivered, so a fold decides alike.
  * A3. What waited already where a run was forked is shown, and decided, as the fork's own: a decision about the one is none about the other.
+ * A4. It serves once: where somebody lets a call begin again that was in doubt, it waits for another one.
  */
 
 /** What such a machine keeps in its context. */
 interface Waiting {
   approval: Approval;
+  attempt: number;
 }
 
 export function approvalsIn(system: DurableSystem): Approval[] {
-  const waiting = Array.from(system.nodes.actors(), ([, actor]) => waitingIn(actor)?.approval);
+  const waiting = Array.from(system.nodes.actors(), ([, actor]) => waitingIn(actor));
   return waiting.filter((one) => one !== undefined).map((one) => shown(one, system));
 }
 
-/** A3. */
-function shown(approval: Approval, { host: { run } }: DurableSystem): Approval {
-  if (approval.run === run) return approval;
-  return { ...approval, run, hash: digest('sha256', `${approval.hash}/${run}`, 'hex') };
+/** A3, A4. */
+function shown({ approval, attempt }: Waiting, { host: { run } }: DurableSystem): Approval {
+  if (approval.run === run && attempt === 1) return approval;
+  return { ...approval, run, hash: digest('sha256', `${approval.hash}/${run}/${attempt}`, 'hex') };
 }
+
+interface Live {
+  readonly system: DurableSystem;
+  readonly stopped: boolean;
+  readonly watchers: { observe(observer: () => void): () => void };
+  readonly ended: Promise<unknown>;
+}
+
+/** Resolves when it is on record of every call that has come so far whether it needs approval. */
+export async function judged(run: Live): Promise<void> {
+  while (!run.stopped && isAsking(run.system)) {
+    await new Promise<void>((resolve) => {
+      const unobserve = run.watchers.observe(() => settle());
+      const settle = (): void => {
+        unobserve();
+        resolve();
+      };
+      run.ended.then(settle, settle);
+    });
+  }
+}
+
+function isAsking({ nodes }: DurableSystem): boolean {
+  for (const [, actor] of nodes.actors()) if (tagsOf(actor)?.has('asking') === true) return true;
+  return false;
+}
+
+const tagsOf = (actor: AnyActorRef): ReadonlySet<string> | undefined =>
+  (actor.getSnapshot() as Partial<AnyMachineSnapshot>).tags;
 
 /** @throws NotFoundError, ValidationError, NotAllowedError */
 export function decided(
@@ -39,15 +70,16 @@ export function decided(
 ): Said<'message.received'> {
   const { call, hash, by } = message;
   const actor = system.nodes.get(call)?.actor;
-  const approval = actor && waitingIn(actor)?.approval;
-  if (actor === undefined || approval === undefined) {
+  const found = actor && waitingIn(actor);
+  if (found === undefined) {
     const waiting = approvalsIn(system).map((one) => one.call);
     throw new NotFoundError(
       `Run ${run} has no call '${call}' that waits for approval; waiting: ${waiting.join(', ') || 'none'}.`,
       { run, call, waiting },
     );
   }
-  const expected = shown(approval, system).hash;
+  const { approval } = found;
+  const expected = shown(found, system).hash;
   if (hash !== expected)
     throw new ValidationError(
       `Run ${run}: this decision is about another call than ${call} is now (${hash}, not ${expected}); look again, then decide.`,

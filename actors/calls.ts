@@ -81,7 +81,7 @@ export class Calls {
   /** Some call runs, or is to begin. */
   get underWay(): boolean {
     // Only this process knows that they have not begun.
-    if (this.#held.length > 0) return true;
+    if (this.#held.length > 0 || this.#host.system().judging) return true;
     const paused = this.#host.paused();
     for (const leaf of this.#host.system().nodes.leaves()) {
       // A run that it has begun wakes it when it ends.
@@ -115,11 +115,21 @@ export class Calls {
   /** What a leaf says follows from its begin. */
   say(said: Said): void {
     const intent = this.#intents.get(said.target);
-    const ended = isEnd(said) ? this.gate.settled(said) : said;
+    const ended = isEnd(said) ? this.#settled(said) : said;
     // It has ended before its begin was written: one entry for both.
     if (ended.type === 'leaf.succeeded' && isPending(intent) && this.#pump.withdraw(intent))
       this.#pump.enqueue(endedAtOnce(ended, intent.said), intent.cause);
     else this.#pump.enqueue(ended, intent ?? said.cause);
+  }
+
+  /** With what it cost. Before it, that what it has begun has spent all that was left. */
+  #settled(said: End): End {
+    if (said.type === 'leaf.failed' && this.children.has(said.target) && !this.#exceeded && !this.#host.paused()) {
+      const spent = this.gate.spentBelow(said.target, said.event.error, this.#host.canWrapUp);
+      const intent = this.#intents.get(said.target);
+      if (spent !== undefined) this.#exceed(spent, typeof intent === 'number' ? intent : null);
+    }
+    return this.gate.settled(said);
   }
 
   /** It was in doubt, and somebody lets it begin again. */
@@ -134,6 +144,8 @@ export class Calls {
       });
     const intent = this.#intents.get(leaf.key);
     leaf.interrupted = false;
+    // As the fold has left it, it would be asked for once more when something else is delivered.
+    this.#wanted = this.#wanted.filter((wanted) => wanted !== leaf);
     try {
       return await new Promise<Ack>((resolve, reject) => this.#ask(leaf, { by, cause, resolve, reject }));
     } catch (error) {
@@ -154,7 +166,7 @@ export class Calls {
         : { type: 'leaf.failed', target, event: { error: asFailure(outcome.error), by }, cause: null };
     leaf.over = true;
     try {
-      return await this.#pump.send(this.gate.settled(said), cause ?? this.#intents.get(target) ?? null);
+      return await this.#pump.send(this.#settled(said), cause ?? this.#intents.get(target) ?? null);
     } catch (error) {
       leaf.over = false;
       throw error;

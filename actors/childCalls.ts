@@ -51,6 +51,11 @@ export class ChildCalls {
     return Array.from(this.#children?.values() ?? []);
   }
 
+  /** This call has begun one. */
+  has(call: string): boolean {
+    return this.#children?.has(call) === true;
+  }
+
   /** Of calls that are under way: their run is not over for them. */
   get open(): Child[] {
     const open: Child[] = [];

@@ -1,10 +1,18 @@
-import { boundsIn, exhausted, leftOf, overByCharge, overIfGranted, type Over } from '../machines/policy/budget.ts';
+import {
+  boundsIn,
+  exhausted,
+  leftOf,
+  over,
+  overByCharge,
+  overIfGranted,
+  type Over,
+} from '../machines/policy/budget.ts';
 import { Ledger } from '../src/ledger.ts';
 import type { HowEnded } from '../src/openCall.ts';
 import { amountOf, costOf, limitsOf, NOTHING, RESOURCES, spentOf, type Amount } from '../src/protocol/amount.ts';
-import type { Budget, Cost, Costs, Entry, EntryEvents, Limits, Spent } from '../src/protocol/entry.ts';
-import { BudgetExceededError, NotAllowedError } from '../src/protocol/errors.ts';
-import { isNotPerformed } from '../src/protocol/exit.ts';
+import type { Budget, Cost, Costs, Entry, EntryEvents, Limits, Resource, Spent } from '../src/protocol/entry.ts';
+import { BudgetExceededError, NotAllowedError, type ErrorCode } from '../src/protocol/errors.ts';
+import { isNotPerformed, type Failure } from '../src/protocol/exit.ts';
 import type { Admission, Leaf } from './leaf.ts';
 import type { Said } from './said.ts';
 
@@ -17,7 +25,8 @@ export type Answer =
  * What every leaf of a run is asked before it begins, and before each attempt: in budget? admitted?
  *
  * G1. A leaf that was granted is counted at once, before its begin is on record: of a hundred that ask together none sees what another gets.
- * G2. What is granted is counted once: a leaf that begins again is not asked for its budget again, unless somebody has decided that it does.
+ * G2. What is granted is counted once: a leaf that begins again is not asked for its budget again, unless somebody has decided that it does, or
+ *     it was granted in the run that this one was forked from.
  */
 export class Gate {
   readonly #ledger = new Ledger();
@@ -49,12 +58,12 @@ export class Gate {
   /** `decided`: it was in doubt, and somebody lets it begin again. */
   ask(leaf: Leaf, canWrapUp: () => boolean, decided = false): Answer {
     try {
-      if (leaf.attempts > 0 && !decided) return { type: 'granted', admission: leaf.policy.admit?.(leaf) };
+      if (this.#ledger.hasBegun(leaf.key) && !decided) return { type: 'granted', admission: leaf.policy.admit?.(leaf) };
       if (this.#wrappingUp) mustBeNoTool(leaf);
       const wants = this.#wants(leaf);
       const { spent, reserved } = this.#ledger;
-      const over = overIfGranted(this.#bounds, spent, reserved, wants);
-      if (over !== undefined) return { type: 'exceeded', event: this.#exceeded(over, canWrapUp) };
+      const isOver = overIfGranted(this.#bounds, spent, reserved, wants);
+      if (isOver !== undefined) return { type: 'exceeded', event: this.#exceeded(isOver, canWrapUp) };
       const admission = leaf.policy.admit?.(leaf);
       this.#ledger.grant(leaf.key, wants);
       return { type: 'granted', admission };
@@ -89,7 +98,7 @@ export class Gate {
   /** The budget of a run that this call begins: what the call holds back for it, and what it asks for beside that. */
   childBudget(call: string, asked: Budget | null): Budget | null {
     const { tokens, usd, steps, toolCalls } = spentOf(this.#ledger.reservedBy(call));
-    const held: Limits = { tokens, usd, steps, toolCalls: Math.max(0, toolCalls - 1) };
+    const held: Limits = { tokens, usd, steps, toolCalls };
     const left = leftOf(this.#bounds, NOTHING, NOTHING);
     const { wallClockMs } = leftOf(this.#bounds, this.#ledger.spent, NOTHING);
     if (wallClockMs !== undefined) held.wallClockMs = Math.min(wallClockMs, asked?.wallClockMs ?? Infinity);
@@ -118,8 +127,8 @@ export class Gate {
   charge(leaf: string, cost: Cost): void {
     const beyond = this.#ledger.charge(leaf, costOf(cost, `charge of ${leaf}`));
     if (!beyond.tokens && !beyond.usd) return;
-    const over = overByCharge(this.#bounds, this.#ledger.spent, this.#ledger.reserved, beyond);
-    if (over !== undefined) throw exceeded(over);
+    const isOver = overByCharge(this.#bounds, this.#ledger.spent, this.#ledger.reserved, beyond);
+    if (isOver !== undefined) throw exceeded(isOver);
   }
 
   /** When the time is spent that calls may be under way; undefined: never as it stands. */
@@ -137,15 +146,31 @@ export class Gate {
     return this.#exceeded({ resource: 'wallClockMs', spent, limit }, canWrapUp);
   }
 
+  /**
+   * A run that this call has begun has failed for want of budget. Where it had all that is left here, it is this run's budget that is spent,
+   * which comes before what the call has failed with if there is a last turn.
+   */
+  spentBelow(call: string, error: unknown, canWrapUp: () => boolean): EntryEvents['budget.exceeded'] | undefined {
+    const resource = this.#budget?.onExhausted === 'handBack' ? resourceIn(error) : undefined;
+    if (resource === undefined) return undefined;
+    const { spent, reserved } = this.#ledger.after(call);
+    const { wallClockMs } = spent;
+    const left = leftOf(this.#bounds, { ...this.#ledger.spent, wallClockMs }, this.#ledger.reserved)[resource];
+    if (left === undefined || left > 0) return undefined;
+    const event = this.#exceeded(over(resource, this.#bounds, spent, reserved), canWrapUp);
+    return event.onExhausted === 'handBack' ? event : undefined;
+  }
+
   #exceeded(over: Over, canWrapUp: () => boolean): EntryEvents['budget.exceeded'] {
     return { ...over, onExhausted: exhausted(this.#budget, { wrappingUp: this.#wrappingUp, canWrapUp: canWrapUp() }) };
   }
 
   /** What it is to hold back, the tool call that it is included. */
   #wants(leaf: Leaf): Readonly<Amount> {
-    const { costs, tool } = leaf.policy;
+    const { costs, tool, child } = leaf.policy;
     if (costs === undefined && tool === undefined) return NOTHING;
-    const own = tool !== undefined && this.#ledger.isFirst(leaf.key, tool.attempt(leaf)) ? 1 : 0;
+    // What a run that it begins calls is counted there.
+    const own = tool !== undefined && child === undefined && this.#ledger.isFirst(leaf.key, tool.attempt(leaf)) ? 1 : 0;
     if (costs === undefined) return own === 1 ? ONE_TOOL_CALL : NOTHING;
     const wants = amountOf(costs(leaf, () => this.#left(own)));
     wants.toolCalls += own;
@@ -176,11 +201,27 @@ function mustBeNoTool({ policy: { tool } }: Leaf): void {
   );
 }
 
-export const exceeded = ({ resource, spent, limit }: Over): BudgetExceededError =>
-  new BudgetExceededError(
-    `The budget of ${limit} ${resource} is spent (${spent}); start another run with a larger one.`,
-    { resource, spent, limit },
+export function exceeded({ resource, spent, reserved = 0, limit }: Over): BudgetExceededError {
+  const [held, context] = [reserved > 0, { resource, spent, limit }];
+  const [also, or] = held
+    ? [
+        `, and ${reserved} held back by calls that are under way`,
+        ', or let these hold back less: a childRun without a budget of its own holds back all that is left',
+      ]
+    : ['', ''];
+  return new BudgetExceededError(
+    `Of a budget of ${limit} ${resource} too little is left: ${spent} spent${also}. Give the run a larger one${or}.`,
+    held ? { ...context, reserved } : context,
   );
+}
+
+/** Of an error that says that a budget is spent. */
+function resourceIn(error: unknown): Resource | undefined {
+  const { code, data } = (error ?? {}) as Partial<Failure>;
+  if (code !== ('BUDGET_EXCEEDED' satisfies ErrorCode)) return undefined;
+  const { resource } = (data ?? {}) as { resource?: unknown };
+  return RESOURCES.find((one) => one === resource);
+}
 
 const howIn = ({ type, event }: Said<'leaf.succeeded' | 'leaf.failed' | 'leaf.abandoned'>): HowEnded => {
   if (type === 'leaf.abandoned') return 'abandoned';

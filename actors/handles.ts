@@ -9,18 +9,20 @@ import type { Allotments } from './allotments.ts';
 import { pendingIn } from './pending.ts';
 import type { Runs } from './runs.ts';
 
-interface Ports extends Pick<HandlePorts, 'kill' | 'report' | 'principal' | 'closed'> {
+interface Ports extends Pick<HandlePorts, 'kill' | 'report' | 'principal'> {
   readonly backend: Backend;
   readonly clock: Clock;
   readonly runs: Pick<Runs, 'live' | 'wake' | 'waits' | 'mail' | 'reading' | 'register'>;
   readonly allotments: Pick<Allotments, 'raise'>;
+  /** Aborted when this process is to let go of everything: whoever follows a run elsewhere waits no more. */
+  readonly closing: AbortSignal;
   /** @throws ClosedError */
   mustBeOpen(): void;
 }
 
 /** What the handles of this process stand on. */
 export function handlePorts(ports: Ports): HandlePorts {
-  const { backend, clock, runs, allotments, kill, report, principal, closed } = ports;
+  const { backend, clock, runs, allotments, kill, report, principal, closing } = ports;
   const { journal, owner } = backend;
   const looking = {
     live: (run: RunId) => runs.live(run),
@@ -45,13 +47,20 @@ export function handlePorts(ports: Ports): HandlePorts {
       // Whoever follows a run keeps the process alive, also while nothing comes.
       const alive = clock.setTimeout(() => {}, MAX_TIMEOUT_MS);
       const unwatch = journal.watch(run, changed);
-      return () => {
+      const end = (): void => {
         clock.clearTimeout(alive);
         unwatch();
+        closing.removeEventListener('abort', over);
       };
+      const over = (): void => {
+        end();
+        changed();
+      };
+      closing.addEventListener('abort', over);
+      return end;
     },
     kill,
     report,
-    closed,
+    closed: () => closing.aborted,
   };
 }

@@ -37,7 +37,7 @@ export interface LeafPolicy {
     accepts?: (output: unknown) => boolean;
   };
   /**
-   * What it may cost besides its step and the tool call that it is: held back until it has ended; for a run that it begins, all that this
+   * What it may cost besides its step and, unless it begins a run, the tool call that it is: held back until it has ended; for a run that it begins, all that this
    * may spend. `left`: of what is limited. May throw: refused.
    */
   costs?: (leaf: Leaf, left: () => Limits) => Limits;

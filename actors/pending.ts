@@ -2,6 +2,7 @@ import type { Clock } from '../src/clock.ts';
 import type { Pending } from '../src/handle.ts';
 import { NotFoundError } from '../src/protocol/errors.ts';
 import type { OwnerId, RunId } from '../src/protocol/ids.ts';
+import { judged } from './approvals.ts';
 import { recoveredNext } from './owner.ts';
 import type { Run } from './run.ts';
 
@@ -19,6 +20,7 @@ interface Ports {
  */
 export async function pendingIn(id: RunId, ports: Ports): Promise<Pending> {
   const live = ports.live(id);
+  if (live !== undefined) await judged(live);
   const run = live ?? (await ports.fold(id));
   const seen = run.position.seq;
   if (run.end !== undefined) return { inDoubt: [], approvals: [], due: null, seen };

@@ -43,7 +43,7 @@ export class Run {
   readonly #pump: Pump;
   readonly #position: Position;
   readonly #alarms: Alarms;
-  readonly #orphans: Orphans;
+  readonly orphans: Orphans;
   readonly #ending = new Ending();
   /** Undefined where its definition does not say how. */
   readonly #continuing: Continuing | undefined;
@@ -78,17 +78,17 @@ export class Run {
       stopped: () => this.#ending.stopped,
       paused: () => this.#paused,
       canWrapUp: () => this.#system.canWrapUp,
-      leave: (child) => this.#orphans.add(child),
+      leave: (child) => this.orphans.add(child),
       childEnd: async (child) => this.#ports.children?.end(child),
       childSpent: async (child) => this.#ports.children?.spent(child),
     });
     this.commands = new Commands(this, this.#pump, this.calls);
     this.watchers = new Watchers(this, report);
     this.#alarms = new Alarms(id, ports, { say: (said) => this.#say(said), timeIsUp: () => this.calls.timeIsUp() });
-    this.#orphans = new Orphans(id, ports, () => {
+    this.orphans = new Orphans(id, ports, () => {
       if (this.rest.rests) this.#idle();
     });
-    this.rest = new Rest(this, this.#pump, this.#orphans, {
+    this.rest = new Rest(this, this.#pump, this.orphans, {
       waits: (child) => this.#ports.children?.waits(child) === true,
       rests: () => this.#ports.rests?.(this),
     });
@@ -222,7 +222,7 @@ export class Run {
   /** The fold is over and this process owns the run: timers are armed, leaves without an end begin. `then` is acknowledged already. */
   goLive(then: readonly Entry[]): void {
     this.#live = true;
-    this.#orphans.goLive();
+    this.orphans.goLive();
     this.#show();
     if (then.length > 0) this.#deliver(then);
     // What fell due while nobody was there comes first: it may end a state whose leaf then need not begin again.

@@ -13,7 +13,8 @@ import { Creating } from './runs/creating.ts';
 import { ensure } from './runs/ensure.ts';
 import { Forgetting } from './runs/forgetting.ts';
 import { GRACE_MS, Kills, type Asked, type Kill } from './runs/kills.ts';
-import { Loose } from './runs/loose.ts';
+import { insist } from './runs/later.ts';
+import { LOOK_AGAIN_MS, Loose } from './runs/loose.ts';
 import { Lost } from './runs/lost.ts';
 import { Mail } from './runs/mail.ts';
 import { Parked } from './runs/parked.ts';
@@ -91,7 +92,11 @@ export class Runs {
     const heard: Heard = {
       inbox: (run) => this.mail.heard(run),
       kill: (run, about) => this.#lost.killed(run, about),
-      missed: lookAgain,
+      missed: () => {
+        lookAgain();
+        // Who has taken this process for gone may be at it still.
+        clock.setTimeout(() => closed() || lookAgain(), LOOK_AGAIN_MS, false);
+      },
     };
     const signals = (this.#signals = new Signals({ bus, owner, clock }, heard, report));
     const switches = (this.switches = new Switches(registry, () => this.wide.switched(), report));
@@ -103,10 +108,11 @@ export class Runs {
       waits: (run) => live.get(run)?.rest.waits ?? this.waits(run),
       ensure: (run, created, body, signal) =>
         ensure(run, created, body, signal, { ...here, creating: this.creating, adopt, forget, closed }),
-      kill: async (run, asked) => {
-        const { left } = await kill([run], { ...asked, graceMs: GRACE_MS });
-        for (const { error } of left) throw error;
-      },
+      kill: (run, asked) =>
+        insist(`run ${run}: killing it`, { ...here, closed }, async () => {
+          const { left } = await kill([run], { ...asked, graceMs: GRACE_MS });
+          for (const { error } of left) throw error;
+        }),
     });
     const runPorts: RunPorts = {
       ...ports,
@@ -125,7 +131,7 @@ export class Runs {
       journal,
       clock,
       runPorts,
-      seize: (run) => this.#lost.seize(run),
+      seize: (run, fence) => this.#lost.seize(run, fence),
       announce: () =>
         void presence.announce().catch((error: unknown) => report(error, 'saying that this process kills runs')),
       find: (run) => register.find(run),
@@ -135,9 +141,14 @@ export class Runs {
     }));
     this.wide = new WideKills({ ...here, switches, kills, closed });
 
+    // What is under way with them in parts that are made later.
+    const being = {
+      creating: { of: (run: RunId) => this.creating.of(run) },
+      isLeaving: (run: RunId) => this.#parking.isLeaving(run),
+    };
     const finish: Forgetting['finish'] = (open, end) => this.forgetting.finish(open, end);
     const loose = (this.#loose = new Loose({ ...here, adopt, finish, forget }));
-    const mail = (this.mail = new Mail({ ...here, signals, adopt, wake }));
+    const mail = (this.mail = new Mail({ ...here, ...being, signals, adopt, wake, closed }));
     const ended = (run: RunId): Promise<void> | undefined => ports.ended?.(run);
     const forgetting = (this.forgetting = new Forgetting({ ...here, loose, mail, kill, kills, ended, closed }));
 
@@ -178,6 +189,8 @@ export class Runs {
     return this.#kills.kill(runs, asked).then((receipt) => {
       // It may be on record all the same.
       for (const { run } of receipt.left) this.#loose.add(run);
+      // Whatever has begun what is left is to be taken up again.
+      if (receipt.left.length > 0) for (const { run } of receipt.runs) this.#loose.add(run);
       return receipt;
     });
   }
@@ -192,7 +205,7 @@ export class Runs {
   async close(): Promise<void> {
     this.#closed = true;
     this.switches.close();
-    this.#signals.close();
+    const answered = this.#signals.close();
     this.#parking.close();
     this.#loose.close();
     await this.#presence.close(this.#live.size + this.#parked.size > 0);
@@ -203,6 +216,7 @@ export class Runs {
     this.#live.clear();
     this.#parked.clear();
     await whenEnded();
+    await answered;
   }
 
   /** A run has ended, or is not gone on with here. */
@@ -217,11 +231,18 @@ export class Runs {
     if (run.end === undefined ? !run.parked : run.end.type === 'run.killed') this.#loose.add(id);
     // Whoever has killed it sees to that.
     if (run.end !== undefined && run.end.type !== 'run.killed')
-      void this.forgetting.concludeOrReport(id, run.beginning.event.parent);
+      void this.#conclude(run);
+  }
+
+  /** What it did not need any more is dead by then: nobody else would find that. */
+  async #conclude({ id, beginning, orphans }: Run): Promise<void> {
+    if (orphans.dead !== undefined) await orphans.dead;
+    await this.forgetting.concludeOrReport(id, beginning.event.parent);
   }
 
   /** Signals were missed. */
   #lookAgain(): void {
+    for (const id of this.creating.under()) this.mail.heard(id);
     for (const id of this.#live.keys()) {
       void this.mail.read(id);
       this.#lost.look(id);

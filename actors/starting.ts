@@ -4,15 +4,17 @@ import { checkedBudget } from '../src/define/budget.ts';
 import type { AnyDefinition } from '../src/define/definition.ts';
 import { checkedReplacements } from '../src/define/replacement.ts';
 import type { HandlePorts } from '../src/handle.ts';
-import { entriesIn, summaryIn } from '../src/listing.ts';
+import { summaryIn } from '../src/listing.ts';
 import type { ForkOptions, HandleOf, StartOptions } from '../src/options.ts';
-import { DefinitionChangedError } from '../src/protocol/errors.ts';
+import type { Budget, EntryEvents } from '../src/protocol/entry.ts';
+import { DefinitionChangedError, ValidationError } from '../src/protocol/errors.ts';
 import { checkedPrincipal, DEFAULT_TENANT, runId, tenantId, type RunId } from '../src/protocol/ids.ts';
 import type { RunStatus } from '../src/protocol/lifecycle.ts';
 import { RunHandle } from '../src/run.ts';
 import type { Allotments } from './allotments.ts';
 import { whatOf, type Definitions } from './definitions.ts';
 import type { Runs } from './runs.ts';
+import { createdOf } from './spending.ts';
 
 interface Ports {
   readonly backend: Backend;
@@ -53,14 +55,14 @@ export class Starting {
       origins: [],
     };
     let handle: HandleOf<D> | undefined;
-    const made = await allotments.paying(tenant, id, created.budget, (budget) =>
+    const create = (budget: Budget | null) =>
       runs.creating.create(id, { ...created, budget }, body, () => {
         handle = this.#handle<D>(id, 'running');
         begun(handle);
-      }),
-    );
+      });
+    const made = await allotments.paying(tenant, id, created.budget, create, ({ run }) => run !== undefined);
     if (made.run === undefined || handle === undefined)
-      return this.#attachTo(id, definition, begins.spec, 'registered' in made && made.registered);
+      return this.#attachTo(id, definition, created, 'registered' in made && made.registered);
     this.#killOn(options.signal, id, created.by);
     return handle;
   }
@@ -103,26 +105,30 @@ export class Starting {
     return handle ?? this.attach(id, definition);
   }
 
-  /** A start that found the run there. @throws DefinitionChangedError */
+  /** A start that found the run there. @throws ValidationError, DefinitionChangedError */
   async #attachTo<D extends AnyDefinition>(
     id: RunId,
     definition: D,
-    spec: unknown,
+    { tenant, spec }: Pick<EntryEvents['run.created'], 'tenant' | 'spec'>,
     opened: boolean,
   ): Promise<HandleOf<D>> {
     const { backend, runs } = this.#ports;
+    const there = await createdOf(id, backend.journal);
+    // Whose it is, and what, is nothing to this one.
+    if (there !== undefined && there.tenant !== tenant)
+      throw new ValidationError(`Run ${id} exists and is not of tenant ${tenant}; choose another id.`, {
+        run: id,
+        tenant,
+      });
     const handle = await this.attach(id, definition);
-    for await (const { entry } of entriesIn(backend.journal, id)) {
-      if (entry.type === 'run.created' && Buffer.compare(encode(entry.event.spec), encode(spec)) !== 0)
-        throw new DefinitionChangedError(
-          `Run ${id} exists and is of another plan named ${definition.name}; choose another id.`,
-          {
-            run: id,
-            definition: definition.name,
-          },
-        );
-      break;
-    }
+    if (Buffer.compare(encode(there?.spec), encode(spec)) !== 0)
+      throw new DefinitionChangedError(
+        `Run ${id} exists and is of another plan named ${definition.name}; choose another id.`,
+        {
+          run: id,
+          definition: definition.name,
+        },
+      );
     // It had ended, or whoever created it did not live to register it, or to go on with it.
     if (opened || !(await runs.register.isOwned(id)))
       await (handle.can('kill') ? runs.adopting.adopt(id) : runs.forgetting.forget(id));

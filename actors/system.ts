@@ -84,6 +84,7 @@ export class DurableSystem implements xstate.Hooks, Within {
   goLive(): void {
     this.#border.goLive();
     for (const leaf of this.nodes.leaves()) this.host.want(leaf);
+    for (const [, actor] of Array.from(this.nodes.actors())) this.#border.inform(actor, { type: 'troupe.judge' });
     this.#timers?.goLive();
   }
 
@@ -114,6 +115,15 @@ export class DurableSystem implements xstate.Hooks, Within {
   /** Whether the call of that key could have given this output, as far as its declaration tells. */
   accepts(key: string, output: unknown): boolean {
     return this.nodes.get(key)?.leaf?.policy.tool?.accepts?.(output) ?? true;
+  }
+
+  /** What the input of a call comes to is being found out, which may take a while. */
+  get judging(): boolean {
+    for (const key of this.work.underWay?.keys() ?? []) {
+      const node = this.nodes.get(key);
+      if (node !== undefined && node.leaf === undefined) return true;
+    }
+    return false;
   }
 
   /** The body knows of a last turn. */

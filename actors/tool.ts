@@ -1,15 +1,18 @@
 import { hash } from 'node:crypto';
-import { fromPromise, type AnyActorRef } from 'xstate';
+import { fromPromise, type AnyActorRef, type StateMachine } from 'xstate';
 import type { z } from 'zod';
 import { allowed } from '../machines/policy/allowlist.ts';
 import { toolMachine, type AttemptInput } from '../machines/tool.ts';
-import { encode, toData } from '../src/codec.ts';
 import { costOf, limitsOf } from '../src/protocol/amount.ts';
+import type { InputOf, OutputOf } from '../src/options.ts';
 import type { Cost } from '../src/protocol/entry.ts';
-import { NotAllowedError, ValidationError } from '../src/protocol/errors.ts';
-import { qualified, type AnyTool, type ApprovalSpec, type RetrySpec, type ToolPolicy } from '../src/protocol/spec.ts';
+import { NotAllowedError } from '../src/protocol/errors.ts';
+import type { Exit } from '../src/protocol/exit.ts';
+import { qualified, type AnyTool, type RetrySpec } from '../src/protocol/spec.ts';
+import { judge } from './judging.ts';
 import { declareLeaf, type Leaf } from './leaf.ts';
 import { poolOf, type ModuleActor } from './module.ts';
+import { parsed } from './parsed.ts';
 import { inProcess } from './process.ts';
 import { addressOf, callOf, charge, tracked } from './self.ts';
 import { told } from './told.ts';
@@ -24,14 +27,6 @@ export interface Caller {
   retry?: Partial<RetrySpec> | undefined;
 }
 
-/** Parsed within the attempt, and recorded as parsed: a schema may have defaults, transforms and refinements that are not pure. */
-async function parse(schema: z.ZodType, value: unknown, what: string, tool: string): Promise<unknown> {
-  const result = await schema.safeParseAsync(value);
-  if (result.success) return result.data;
-  const issues = result.error.issues.map(({ path, message }) => `${path.map(String).join('.') || 'value'}: ${message}`);
-  throw new ValidationError(`Invalid ${what}: ${issues.join('; ')}`, { tool, issues });
-}
-
 const keyOf = (run: string, call: string): string => hash('sha256', `${run}/${call}`, 'base64url').slice(0, 32);
 
 /** For a plain source of a durable machine: the same each time this call of this run is begun, and for no other call. */
@@ -40,9 +35,50 @@ export function idempotencyKey(self: AnyActorRef): string {
   return keyOf(run, key);
 }
 
+/** As a machine sees it: it is given what the tool takes, and its output is an `Exit` with what the tool gives. */
+export type ToolActor<T> =
+  ReturnType<typeof toolMachine> extends StateMachine<
+    infer Context,
+    infer Event,
+    infer Children,
+    infer Actor,
+    infer Action,
+    infer Guard,
+    infer Delay,
+    infer Value,
+    infer Tag,
+    unknown,
+    Exit,
+    infer Emitted,
+    infer Meta,
+    infer Schema
+  >
+    ? StateMachine<
+        Context,
+        Event,
+        Children,
+        Actor,
+        Action,
+        Guard,
+        Delay,
+        Value,
+        Tag,
+        InputOf<T>,
+        Exit<OutputOf<T>>,
+        Emitted,
+        Meta,
+        Schema
+      >
+    : never;
+
 /** The statechart of a tool's calls with its effect: an actor source for any machine. */
-export function toolActor(tool: AnyTool, caller: Caller = {}) {
-  const { effect, inputSchema, outputSchema, cost } = tool;
+export function toolActor<T extends AnyTool>(tool: T, caller: Caller = {}): ToolActor<T> {
+  // A border: what a tool takes and gives, its types say.
+  return chartOf(tool, caller) as unknown as ToolActor<T>;
+}
+
+function chartOf(tool: AnyTool, caller: Caller) {
+  const { effect, inputSchema, outputSchema, cost, approval } = tool;
   const id = qualified(caller.module?.name, tool.name);
   const pool = caller.module?.actor ?? poolOf(tool);
   const isOutput = (output: unknown): boolean => accepts(outputSchema, output);
@@ -57,11 +93,12 @@ export function toolActor(tool: AnyTool, caller: Caller = {}) {
       charge: (more: Cost) => charge(self, more),
     };
     try {
-      const parsed = await parse(inputSchema, input.input, 'input', id);
+      // Within the attempt, which a fold does not repeat; where it may need approval, on record before it (`judging.ts`).
+      const made = approval === undefined ? await parsed(inputSchema, input.input, 'input', id) : input.parsed;
       const given =
-        tool.process === undefined ? tool.execute(parsed, context) : inProcess(id, tool.process, parsed, context);
+        tool.process === undefined ? tool.execute(made, context) : inProcess(id, tool.process, made, context);
       const output = await (given instanceof Promise ? tracked(self, given) : given);
-      return outputSchema === undefined ? output : await parse(outputSchema, output, `output of ${id}`, id);
+      return outputSchema === undefined ? output : await parsed(outputSchema, output, `output of ${id}`, id);
     } catch (error) {
       throw told(error);
     }
@@ -88,12 +125,18 @@ export function toolActor(tool: AnyTool, caller: Caller = {}) {
     timeoutMs: caller.timeoutMs ?? tool.timeoutMs,
     retry: { ...tool.retry, ...caller.retry },
     seed: (self) => seedOf(self as AnyActorRef),
-    approval: tool.approval && approvalOf(tool.approval, inputSchema, id),
-    approvalTimeoutMs: tool.approval?.timeoutMs ?? 0,
+    isJudged: approval !== undefined,
+    approvalTimeoutMs: approval?.timeoutMs ?? 0,
     accepts: isOutput,
   }).provide({
     actors: { attempt },
-    actions: { reportTimeout: ({ context }) => pool?.overdue(context.error) },
+    actions: {
+      reportTimeout: ({ context }) => pool?.overdue(context.error),
+      ...(approval && {
+        judge: ({ context, self }) =>
+          judge(self as AnyActorRef, context.input, { tool: id, spec: approval, inputSchema }),
+      }),
+    },
   });
 }
 
@@ -104,55 +147,6 @@ const seedOf = (self: AnyActorRef): string => {
   const { run, key } = addressOf(self);
   return `${run}/${key}`;
 };
-
-/**
- * Judged and shown by what the schema makes of the arguments, which is what the call is made with; bound to the arguments themselves, whatever the order
- * of their keys.
- */
-function approvalOf(
-  { needed, approvers }: ApprovalSpec,
-  inputSchema: z.ZodType,
-  tool: string,
-): NonNullable<ToolPolicy['approval']> {
-  const judge = (input: unknown): { isNeeded: boolean; shown: unknown } => {
-    try {
-      const parsed = inputSchema.safeParse(input);
-      // What does not parse does not begin.
-      if (!parsed.success) return { isNeeded: false, shown: input };
-      return { isNeeded: needed(parsed.data), shown: parsed.data };
-    } catch {
-      // A schema that has to wait, or a question that throws: a person judges.
-      return { isNeeded: true, shown: input };
-    }
-  };
-  return (input, self) => {
-    const { isNeeded, shown } = judge(input);
-    if (!isNeeded) return undefined;
-    const { run, key: call } = addressOf(self as AnyActorRef);
-    const bound = hash('sha256', encode([tool, sorted(toData(input, 'input')), run, call]), 'hex');
-    return { run, call, tool, input: kept(shown, input), hash: bound, approvers };
-  };
-}
-
-/** A schema may make of its input what cannot be kept. */
-function kept(shown: unknown, input: unknown): unknown {
-  try {
-    return toData(shown, 'input');
-  } catch {
-    return toData(input, 'input');
-  }
-}
-
-/** With the keys of its plain objects in order. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, item]) => [key, sorted(item)]),
-  );
-}
 
 /** A schema that has to wait is not asked: it cannot be, in a guard. */
 function accepts(schema: z.ZodType | undefined, output: unknown): boolean {

@@ -20,9 +20,20 @@ export interface AttemptInput {
   tool: string;
   attempt: number;
   input: unknown;
+  /** What the input schema has made of it, where that was judged: it is not made again. */
+  parsed?: unknown;
 }
 
+/** What is on record of a call that may need approval: never judged again, so that what was shown is what begins. */
+export type Judgement =
+  | { type: 'troupe.judged'; parsed: unknown; /** Null: it needs none. */ approval: Omit<Approval, 'input'> | null }
+  /** The input schema does not take its input: it never begins. */
+  | { type: 'troupe.judged'; error: Failure };
+
 export type ToolEvent =
+  /** It has not been judged, and whoever was at it is gone. */
+  | { type: 'troupe.judge' }
+  | Judgement
   /** The gate has let the attempt begin. */
   | { type: 'troupe.admitted' }
   /** The owner that had begun the attempt is gone. */
@@ -45,6 +56,9 @@ export interface ToolCall {
   error: Failure | undefined;
   /** Without which it does not begin. */
   approval: Approval | undefined;
+  parsed: unknown;
+  /** Somebody has let it begin again that was in doubt, and what became of it before nobody knows. */
+  mayHaveHappened: boolean;
 }
 
 const decides = (approval: Approval | undefined, { hash, by }: { hash: string; by: string }): boolean =>
@@ -65,6 +79,13 @@ const OUTCOMES = {
 /** What was approved in another run is not approved in its fork. */
 const FORKED = {
   'troupe.forked': { guard: 'needsApproval', target: 'awaitingApproval', actions: 'abort' },
+} as const;
+
+/** An approval is for one call: to make it again takes another. */
+const APPROVED_AGAIN = {
+  guard: 'mustBeApprovedAgain',
+  target: 'awaitingApproval',
+  actions: ['again', 'doubted'],
 } as const;
 
 /** One call of one tool: the gate, attempts, backoff, doubt. Its output is an `Exit`. */
@@ -98,7 +119,8 @@ export function toolMachine(policy: ToolPolicy) {
       ...context,
     });
 
-  const forked = policy.approval === undefined ? {} : FORKED;
+  const forked = policy.isJudged ? FORKED : {};
+  const approvedAgain = policy.isJudged ? [APPROVED_AGAIN] : [];
 
   return setup({
     types: {
@@ -116,58 +138,106 @@ export function toolMachine(policy: ToolPolicy) {
     guards: {
       doubts: ({ context, event }) => verdict(context, errorIn(event, context)).do === 'doubt',
       retries: ({ context, event }) => verdict(context, errorIn(event, context)).do === 'retry',
+      isRefused: ({ event }) => event.type === 'troupe.judged' && 'error' in event,
+      mustBeApproved: ({ event }) => event.type === 'troupe.judged' && 'approval' in event && event.approval !== null,
       needsApproval: ({ context }) => context.approval !== undefined,
+      beginsAgain: ({ event }) => event.type === 'troupe.resolve' && event.retry === true,
+      mustBeApprovedAgain: ({ context, event }) =>
+        event.type === 'troupe.resolve' && event.retry === true && context.approval !== undefined,
+      mayHaveHappened: ({ context }) => context.mayHaveHappened,
+      isAboutThisAgain: ({ context, event }) =>
+        context.mayHaveHappened && 'hash' in event && decides(context.approval, event),
       isAboutThis: ({ context, event }) => 'hash' in event && decides(context.approval, event),
       wasIrreversible: ({ event }) => 'effect' in event && event.effect === 'irreversible',
     },
     actions: {
       begin: spawnChild('attempt', {
         id: 'attempt',
-        input: ({ context }: { context: ToolCall }) => ({ tool: id, attempt: context.attempt, input: context.input }),
+        input: ({ context: { attempt, input, parsed } }: { context: ToolCall }) => ({
+          tool: id,
+          attempt,
+          input,
+          ...(policy.isJudged && { parsed }),
+        }),
       }),
       abort: stopChild('attempt'),
       failed: assign(({ context, event, self }) => next(context, errorIn(event, context), self)),
+      /** Says what comes of its input, by `troupe.judged`. */
+      judge: () => {},
+      judged: assign(({ event }) => {
+        if (event.type !== 'troupe.judged' || 'error' in event) return {};
+        const { parsed, approval } = event;
+        return { parsed, approval: approval === null ? undefined : { ...approval, input: parsed } };
+      }),
+      again: assign(({ context }) => ({ attempt: context.attempt + 1 })),
+      doubted: assign({ mayHaveHappened: true }),
       /** Tells the tool's module that its service did not answer. */
       reportTimeout: () => {},
     },
   }).createMachine({
     // A dot would part the id of a state.
     id: id.replace('.', '__'),
-    context: ({ input, self }) => ({
+    context: ({ input }) => ({
       input,
       attempt: 1,
       timeoutMs: policy.timeoutMs,
       delayMs: 0,
       error: undefined,
-      approval: policy.approval?.(input, self),
+      approval: undefined,
+      parsed: undefined,
+      mayHaveHappened: false,
     }),
-    initial: policy.approval === undefined ? { target: 'admitting', actions: 'begin' } : 'asking',
+    initial: policy.isJudged ? 'asking' : { target: 'admitting', actions: 'begin' },
     on: { 'troupe.kill': '.killed' },
     states: {
       asking: {
-        always: [
-          { guard: 'needsApproval', target: 'awaitingApproval' },
-          { target: 'admitting', actions: 'begin' },
-        ],
+        tags: 'asking',
+        meta: { waitsFor: 'what its schema makes of its input, and whether that needs approval' },
+        entry: 'judge',
+        after: {
+          timeout: {
+            target: 'failed',
+            actions: assign(({ context }) => ({ error: { ...timedOut(context), notPerformed: true as const } })),
+          },
+        },
+        on: {
+          'troupe.judge': { actions: 'judge' },
+          'troupe.judged': [
+            {
+              guard: 'isRefused',
+              target: 'failed',
+              actions: assign(({ event }) => ({ error: 'error' in event ? event.error : undefined })),
+            },
+            { guard: 'mustBeApproved', target: 'awaitingApproval', actions: 'judged' },
+            { target: 'admitting', actions: ['judged', 'begin'] },
+          ],
+        },
       },
       awaitingApproval: {
         tags: 'awaitingApproval',
         meta: { waitsFor: 'somebody who approves it' },
         after: {
-          expiry: {
-            target: 'failed',
-            actions: assign(({ context }) => ({ error: denied(context, 'nobody decided in time', {}) })),
-          },
+          expiry: [
+            // Not to begin it again does not say what became of it before.
+            { guard: 'mayHaveHappened', target: 'inDoubt' },
+            {
+              target: 'failed',
+              actions: assign(({ context }) => ({ error: denied(context, 'nobody decided in time', {}) })),
+            },
+          ],
         },
         on: {
           'troupe.approve': { guard: 'isAboutThis', target: 'admitting', actions: 'begin' },
-          'troupe.deny': {
-            guard: 'isAboutThis',
-            target: 'failed',
-            actions: assign(({ context, event: { by, reason } }) => ({
-              error: denied(context, `${by} denied it (${reason})`, { by, reason }),
-            })),
-          },
+          'troupe.deny': [
+            { guard: 'isAboutThisAgain', target: 'inDoubt' },
+            {
+              guard: 'isAboutThis',
+              target: 'failed',
+              actions: assign(({ context, event: { by, reason } }) => ({
+                error: denied(context, `${by} denied it (${reason})`, { by, reason }),
+              })),
+            },
+          ],
         },
       },
       admitting: {
@@ -200,11 +270,8 @@ export function toolMachine(policy: ToolPolicy) {
         entry: sendTo(listener, inDoubt),
         on: {
           'troupe.resolve': [
-            {
-              guard: ({ event }) => event.retry === true,
-              target: 'admitting',
-              actions: [assign(({ context }) => ({ attempt: context.attempt + 1 })), 'begin'],
-            },
+            ...approvedAgain,
+            { guard: 'beginsAgain', target: 'admitting', actions: ['again', 'begin'] },
             {
               guard: ({ event }) => event.error !== undefined,
               target: 'failed',

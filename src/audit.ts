@@ -121,7 +121,11 @@ export class Auditor {
   }
 
   #forked({ event: { by, origin, replaced } }: EntryOf<'run.forked'>): Rest {
-    for (const attempt of this.#open.values()) attempt.copied = true;
+    // What they cost is the other run's.
+    for (const attempt of this.#open.values()) {
+      attempt.copied = true;
+      attempt.steps = 0;
+    }
     return {
       action: 'fork',
       by,
@@ -141,7 +145,6 @@ export class Auditor {
       const spends = { ...this.#taken, steps: before?.steps ?? 0 };
       return [{ ...this.#call(target, before ?? next), action: 'resolve', by: event.by, outcome: 'retry', spends }];
     }
-    if (before?.copied === true) next.steps += before.steps;
     if (before === undefined || before.copied) return [];
     const spends = { ...amount(), steps: before.steps };
     return [{ ...this.#call(target, before), outcome: 'unknown', spends }];

@@ -5,10 +5,10 @@ import { unseal, unsealPosts } from './chain.ts';
 import type { AuditOptions } from './options.ts';
 import { rowOf, type AuditRow } from './protocol/audit.ts';
 import { isControl, type Control } from './protocol/control.ts';
-import type { Entry } from './protocol/entry.ts';
+import { isEnd, type Entry } from './protocol/entry.ts';
 import { ClosedError, ValidationError } from './protocol/errors.ts';
 import { checkedPrincipal, CONTROL, inboxOf, runId, tenantId, type RunId } from './protocol/ids.ts';
-import type { Post } from './protocol/inbox.ts';
+import { causeOf, postOf, type Message, type Post } from './protocol/inbox.ts';
 import type { Width } from './protocol/receipt.ts';
 
 /** The audit of a store, as it is now: the rows of its runs, run by run, and between them what was asked of more than one. */
@@ -82,8 +82,16 @@ interface Begun {
 
 async function begun(journal: Journal, run: RunId): Promise<Begun> {
   try {
-    for await (const { entry } of unseal(run, journal.read(run)))
-      return { run, at: entry.at, depth: entry.type === 'run.created' && entry.event.parent !== null ? 1 : 0 };
+    let depth: Begun['depth'] = 0;
+    let copied = 0;
+    for await (const { entry } of unseal(run, journal.read(run))) {
+      if (entry.type === 'run.created') {
+        depth = entry.event.parent === null ? 0 : 1;
+        copied = entry.event.origins.at(-1)?.at ?? 0;
+      }
+      // What a fork has copied happened in another run.
+      if (entry.seq > copied) return { run, at: entry.at, depth };
+    }
   } catch (error) {
     mustBeOpen(error);
   }
@@ -93,13 +101,33 @@ async function begun(journal: Journal, run: RunId): Promise<Begun> {
 async function* auditOf(journal: Journal, run: RunId): AsyncGenerator<AuditRow> {
   const auditor = new Auditor();
   let last: Entry | undefined;
+  // Of its inbox, the last that it has taken.
+  let taken = 0;
   try {
     for await (const { entry } of unseal(run, journal.read(run))) {
       last = entry;
+      taken = Math.max(taken, postOf(entry.cause));
       yield* auditor.rows(entry);
     }
+    if (last !== undefined && isEnd(last.type)) yield* notTaken(journal, last, taken, auditor.tenant);
   } catch (error) {
     yield unreadable(run, (last?.seq ?? 0) + 1, auditor.tenant, last?.at ?? 0, error);
+  }
+}
+
+/** What was asked of a run, and acknowledged, and was still in its inbox when the run ended. */
+async function* notTaken(
+  journal: Journal,
+  { run, seq, at }: Entry,
+  taken: number,
+  tenant: string | null,
+): AsyncGenerator<AuditRow> {
+  for await (const { post } of unsealPosts<Message>(run, journal.read(inboxOf(run)))) {
+    const { type: about, by } = post.message;
+    // That a run which it has begun has ended, nobody has asked for.
+    if (post.seq <= taken || about === 'childEnded') continue;
+    const said = { reason: 'not taken: the run had ended', error: 'INVALID_STATE_TRANSITION', cause: causeOf(post) };
+    yield rowOf({ at: Math.max(at, post.at), run, seq, tenant, by, action: 'refuse', about, ...said });
   }
 }
 

@@ -54,8 +54,11 @@ export interface Registered {
 /** Control facts, each under 64 KiB encoded. */
 export interface Registry {
   get(key: string): Promise<Registered | undefined>;
-  /** With `expected` only if the key's revision is that one (0: absent). Resolves to the new revision, or undefined if it was refused. */
-  put(key: string, value: unknown, expected?: number): Promise<number | undefined>;
+  /**
+   * With `expected` only if the key's revision is that one (0: absent). `barrier` asks for disk before it resolves. Resolves to the new
+   * revision, or undefined if it was refused.
+   */
+  put(key: string, value: unknown, expected?: number, options?: { barrier?: boolean }): Promise<number | undefined>;
   /** Of a key that is absent: nothing. */
   delete(key: string): Promise<void>;
   list(prefix: string): AsyncIterable<Registered>;

@@ -16,6 +16,8 @@ import type { RunId } from './protocol/ids.ts';
  *     of what a kill ends only what it says.
  * L5. The time of a call that has begun a run is the time of that run, which may wait for somebody: when it has ended, at least so much has
  *     passed since it began.
+ * L6. What is open where a run was forked is the other run's, which pays for it. Here it has cost nothing: it is in doubt, or it is asked for its
+ *     budget anew and begins again.
  */
 
 /** What a run has spent itself, and what stands in that for runs that it has begun. */
@@ -36,7 +38,7 @@ export class Ledger {
   #reserved = amount();
   // A run that has only begun has none.
   #open: Map<string, OpenCall> | undefined;
-  /** Machines whose call was refused before it had begun: the next try is their first. */
+  /** Machines whose call was refused before it had begun, or is of the run that this one was forked from: the next try is their first. */
   #refused: Set<string> | undefined;
   #underWay = 0;
   #inherited: Readonly<Amount> = NOTHING;
@@ -85,6 +87,11 @@ export class Ledger {
   /** No try of this call has begun before. */
   isFirst(leaf: string, attempt: number): boolean {
     return attempt === 1 || this.#refused?.has(parentOf(leaf)) === true;
+  }
+
+  /** Its begin is on record, and no end. */
+  hasBegun(leaf: string): boolean {
+    return this.#open?.get(leaf)?.begun === true;
   }
 
   /** It may begin, from now on: its step is taken. Of one that had begun before, see L1. */
@@ -148,6 +155,17 @@ export class Ledger {
     return this.#open?.get(leaf)?.costOf(how) ?? NOTHING;
   }
 
+  /** What is spent and held back if this call ends now. */
+  after(leaf: string): { spent: Readonly<Amount>; reserved: Readonly<Amount> } {
+    const [spent, reserved, open] = [{ ...this.#spent }, { ...this.#reserved }, this.#open?.get(leaf)];
+    if (open === undefined) return { spent, reserved };
+    const { child, held } = open;
+    subtract(reserved, held);
+    add(spent, { ...open.costOf('ended'), wallClockMs: 0 });
+    if (child !== undefined) spent.wallClockMs = Math.max(spent.wallClockMs, child.since + child.tookMs);
+    return { spent, reserved };
+  }
+
   /** Every entry of one run, in order; live, what was granted already is not counted again. */
   note(entry: Entry): void {
     this.#pass(entry);
@@ -164,8 +182,7 @@ export class Ledger {
         this.#spent = amountOf(entry.event.spent);
         return;
       case 'run.forked':
-        this.#inherit();
-        return this.#interrupt();
+        return this.#inherit();
       case 'run.recovered':
         return this.#interrupt();
       case 'run.paused':
@@ -212,9 +229,16 @@ export class Ledger {
     for (const open of this.#open?.values() ?? []) open.underWay = false;
   }
 
-  /** What was spent in the run that this one was forked from. Open calls begin again here, with a step of their own. */
+  /** L6. */
   #inherit(): void {
-    this.#inherited = { ...this.#spent, steps: this.#spent.steps - (this.#open?.size ?? 0) };
+    for (const [leaf, { reserved }] of this.#open ?? []) {
+      this.#spent.steps -= 1;
+      if (reserved.toolCalls > 0) (this.#refused ??= new Set()).add(parentOf(leaf));
+    }
+    this.#open = undefined;
+    this.#reserved = amount();
+    this.#underWay = 0;
+    this.#inherited = { ...this.#spent };
     this.#children = undefined;
   }
 
@@ -246,8 +270,7 @@ export class Ledger {
     if (open.child === undefined) return;
     // L5.
     this.#spent.wallClockMs = Math.max(this.#spent.wallClockMs, open.child.since + (costs?.wallClockMs ?? 0));
-    const own = Math.min(1, open.reserved.toolCalls, cost.toolCalls);
-    (this.#children ??= new Map()).set(open.child.run, { ...cost, toolCalls: cost.toolCalls - own });
+    (this.#children ??= new Map()).set(open.child.run, { ...cost });
   }
 }
 

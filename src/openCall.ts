@@ -6,7 +6,7 @@ export type HowEnded = 'ended' | 'notPerformed' | 'abandoned';
 
 /** A call that has begun, or was granted: what it holds back, and what it will have cost. */
 export class OpenCall {
-  /** Of the tool calls in it the first is the call itself. */
+  /** Of the tool calls in it the first is the call itself, unless it begins a run. */
   readonly reserved: Readonly<Amount>;
   /** What it has said that it costs; not on record before its end. */
   charged: Amount | undefined = undefined;
@@ -44,8 +44,9 @@ export class OpenCall {
     const { charged, reserved, child } = this;
     if (how === 'abandoned') return this.held;
     if (charged === undefined && how === 'ended') return reserved;
+    if (child !== undefined) return charged === undefined ? NOTHING : { ...charged, wallClockMs: child.tookMs };
     const own = Math.min(1, reserved.toolCalls);
     if (charged === undefined) return own === 0 ? NOTHING : { ...NOTHING, toolCalls: own };
-    return own === 0 ? charged : { ...charged, toolCalls: charged.toolCalls + own, wallClockMs: child?.tookMs ?? 0 };
+    return own === 0 ? charged : { ...charged, toolCalls: charged.toolCalls + own };
   }
 }

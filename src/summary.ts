@@ -26,6 +26,7 @@ export interface Summary {
   /** Attempts that failed. */
   failures: number;
   entries: number;
+  /** A fork begins when it is forked, whatever it has of the other run. */
   createdAt: number;
   startedAt: number | undefined;
   endedAt: number | undefined;
@@ -155,6 +156,11 @@ class Folded implements Summary {
         this.parent = entry.event.parent;
         this.createdAt = entry.at;
         return;
+      case 'run.forked':
+        // What it has copied happened in another run.
+        this.createdAt = entry.at;
+        if (this.startedAt !== undefined) this.startedAt = entry.at;
+        return;
       case 'run.started':
         this.status = 'running';
         this.startedAt = entry.at;
@@ -201,13 +207,23 @@ export const summarised = (before: Summary, entry: Entry): Summary => new Folded
 /** Irreversible calls of a run that have begun and have no recorded end, folded from its entries. */
 export class OutcomesUnknown {
   readonly #open = new Set<string>();
+  /** Machines whose call is to begin again, which may take somebody's approval: until it does, what became of it is as unknown as before. */
+  #again: Set<string> | undefined;
 
   note({ type, target, event }: Entry): void {
-    if (type === 'leaf.started' && event.effect === 'irreversible') this.#open.add(target);
-    else if (type === 'leaf.succeeded' || type === 'leaf.failed') this.#open.delete(target);
+    if (type === 'leaf.started' && event.effect === 'irreversible') {
+      const machine = target.slice(0, Math.max(0, target.lastIndexOf('/')));
+      if (this.#again?.delete(machine) === true) this.#decided(machine);
+      this.#open.add(target);
+    } else if (type === 'leaf.succeeded' || type === 'leaf.failed') this.#open.delete(target);
     // Somebody has said what became of a machine's call.
     else if (type === 'message.received' && event.event.type === 'troupe.resolve')
-      for (const key of this.#open) if (key.startsWith(`${target}/`)) this.#open.delete(key);
+      if ('retry' in event.event) (this.#again ??= new Set()).add(target);
+      else this.#decided(target);
+  }
+
+  #decided(machine: string): void {
+    for (const key of this.#open) if (key.startsWith(`${machine}/`)) this.#open.delete(key);
   }
 
   /** By key. */

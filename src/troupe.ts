@@ -52,6 +52,7 @@ export class Troupe {
   readonly #allotments: Allotments;
   readonly #starting: Starting;
   readonly #principal: string;
+  readonly #ends = new AbortController();
   #closing: Promise<void> | undefined;
 
   /** Use `createTroupe`. */
@@ -89,7 +90,7 @@ export class Troupe {
         report,
         kill: (run, reason, asked) => this.kill(run, reason, asked),
         mustBeOpen: () => this.#mustBeOpen(),
-        closed: () => this.#closing !== undefined,
+        closing: this.#ends.signal,
       }),
       newId: runIdsFrom(options.random ?? randomBytes),
     });
@@ -99,7 +100,7 @@ export class Troupe {
 
   /**
    * Starts a run; resolves once it is recorded. An id that exists is attached to.
-   * @throws ValidationError, DefinitionChangedError when the id is another definition's, StorageFullError,
+   * @throws ValidationError, also when the id is of a run of another tenant, DefinitionChangedError when it is another definition's, StorageFullError,
    * BudgetExceededError when its tenant's budget has too little left
    */
   start<D extends AnyDefinition>(definition: D, ...[input, options = {}]: StartArguments<D>): Promise<HandleOf<D>> {
@@ -279,6 +280,7 @@ export class Troupe {
   }
 
   async #close(): Promise<void> {
+    this.#ends.abort();
     await this.#runs.close();
     await this.#allotments.close();
     this.#deadlines.close();

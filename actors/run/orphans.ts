@@ -16,7 +16,7 @@ export class Orphans {
   /** As a fold has found them; once the run is live there are none. */
   #found: Set<Child> | undefined;
   #live = false;
-  #dying = 0;
+  #dying: Set<Promise<void>> | undefined;
 
   constructor(run: RunId, ports: Ports, killed: () => void) {
     this.#run = run;
@@ -38,19 +38,24 @@ export class Orphans {
 
   /** Some are being killed. */
   get dying(): boolean {
-    return this.#dying > 0;
+    return this.#dying !== undefined && this.#dying.size > 0;
+  }
+
+  /** When none is any more; undefined: none is. */
+  get dead(): Promise<unknown> | undefined {
+    return this.dying ? Promise.all(this.#dying ?? []) : undefined;
   }
 
   #kill({ run: child }: Child): void {
     const { children, report } = this.#ports;
     if (children === undefined) return;
-    this.#dying += 1;
-    children
+    const dying: Promise<void> = children
       .leave(child, this.#run)
       .catch((error: unknown) => report(error, `run ${this.#run}: killing ${child}, which it does not need any more`))
       .finally(() => {
-        this.#dying -= 1;
+        this.#dying?.delete(dying);
         this.#killed();
       });
+    (this.#dying ??= new Set()).add(dying);
   }
 }

@@ -19,7 +19,7 @@ import type { Switches } from './switches.ts';
 export interface AdoptingPorts {
   readonly backend: Pick<Backend, 'owner' | 'alive' | 'journal'>;
   readonly runPorts: RunPorts;
-  readonly register: Pick<Register, 'get' | 'claim'>;
+  readonly register: Pick<Register, 'add' | 'get' | 'claim'>;
   readonly presence: Pick<Presence, 'announce'>;
   readonly switches: Pick<Switches, 'offNow'>;
   readonly loose: Pick<Loose, 'add'>;
@@ -102,6 +102,11 @@ export class Adopting {
         this.#ports.loose.add(id);
         await register.claim({ ...open, owner: last }, revision);
       }
+      // It could not be registered where it was begun, or is at this moment: whoever comes after that process is to find it.
+      if (open === undefined) {
+        this.#ports.loose.add(id);
+        await register.add(openNow(folded.run, last));
+      }
       throw elsewhere(id, last);
     }
     await presence.announce();
@@ -111,8 +116,9 @@ export class Adopting {
     try {
       // Closed meanwhile: it goes on where it is recovered.
       mustBeOpen();
-      // Before anything happens in it: a run that has ended already must not be registered again.
-      if (!rested && !(await register.claim(openNow(run, owner), revision))) throw taken(id);
+      // Before anything happens in it; that one of its runs ends is no entry of its own, and it does not rest any more.
+      const asItWas = rested && run.openChildren.length === 0;
+      if (!asItWas && !(await this.#claim(run, revision))) throw taken(id);
       mustBeOpen();
     } catch (error) {
       run.abandon(error);
@@ -124,6 +130,17 @@ export class Adopting {
     run.goLive([]);
     void mail.read(id);
     return run;
+  }
+
+  /** O1: whoever has registered it meanwhile has not taken it over, unless its journal says so. One that has ended is not registered again. */
+  async #claim(run: Run, revision: number): Promise<boolean> {
+    const { backend, register } = this.#ports;
+    while (!(await register.claim(openNow(run, backend.owner), revision))) {
+      ({ revision } = await register.get(run.id));
+      const tail = await backend.journal.tail(run.id);
+      if (tail?.epoch !== run.position.epoch) return false;
+    }
+    return true;
   }
 
   /** Nobody goes on with a run that is switched off, or whose parent has ended: it is killed. @throws InvalidStateTransitionError */

@@ -50,6 +50,10 @@ export class Creating {
     return this.#runs.get(id);
   }
 
+  under(): RunId[] {
+    return [...this.#runs.keys()];
+  }
+
   /** It lives when this resolves; `begins` is told just before. Undefined when a run of that id exists; `registered`: it was not in the registry. */
   create(
     id: RunId,

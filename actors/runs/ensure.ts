@@ -1,22 +1,18 @@
 import type { Journal } from '../../src/backend.ts';
-import type { Clock } from '../../src/clock.ts';
 import type { EntryEvents } from '../../src/protocol/entry.ts';
-import { InvalidStateTransitionError, StaleOwnerError, TroupeError } from '../../src/protocol/errors.ts';
+import { InvalidStateTransitionError, StaleOwnerError } from '../../src/protocol/errors.ts';
 import type { OwnerId, RunId } from '../../src/protocol/ids.ts';
 import type { Resolved } from '../body.ts';
 import { readEnd } from '../owner.ts';
 import type { Creating } from './creating.ts';
-import { AGAIN_MS } from './later.ts';
+import { insist, type InsistPorts } from './later.ts';
 
-export interface EnsurePorts {
+export interface EnsurePorts extends InsistPorts {
   readonly owner: OwnerId;
   readonly journal: Journal;
-  readonly clock: Clock;
-  readonly report: (error: unknown, where: string) => void;
   readonly creating: Pick<Creating, 'create'>;
   adopt(run: RunId): Promise<unknown>;
   forget(run: RunId): Promise<void>;
-  closed(): boolean;
 }
 
 type Created = Omit<EntryEvents['run.created'], 'owner'>;
@@ -32,17 +28,10 @@ export async function ensure(
   signal: AbortSignal,
   ports: EnsurePorts,
 ): Promise<void> {
-  const { clock, report } = ports;
-  for (;;) {
+  await insist(`run ${id}: beginning it`, ports, () => {
     signal.throwIfAborted();
-    try {
-      return await bring(id, created, body, ports);
-    } catch (error) {
-      if (!(error instanceof TroupeError && error.retryable) || ports.closed()) throw error;
-      report(error, `run ${id}: beginning it is tried again in ${AGAIN_MS} ms`);
-    }
-    await new Promise<void>((resolve) => void clock.setTimeout(resolve, AGAIN_MS));
-  }
+    return bring(id, created, body, ports);
+  });
 }
 
 async function bring(id: RunId, created: Created, body: Resolved, ports: EnsurePorts): Promise<void> {

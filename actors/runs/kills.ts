@@ -9,6 +9,7 @@ import type { RunStatus } from '../../src/protocol/lifecycle.ts';
 import { OutcomesUnknown } from '../../src/summary.ts';
 import type { Ended } from '../end.ts';
 import { fence, tombstone } from '../owner.ts';
+import { isRetryable } from './later.ts';
 import type { Found, OpenRun } from './register.ts';
 import type { Run } from '../run.ts';
 import type { RunPorts } from '../run/ports.ts';
@@ -48,8 +49,8 @@ export interface KillPorts {
   readonly journal: Journal;
   readonly clock: Clock;
   readonly runPorts: RunPorts;
-  /** What lives of it in this process; nothing is recorded for it there any more when this resolves. */
-  seize(run: RunId): Promise<Run | undefined>;
+  /** Calls `fence` with what lives of it in this process; nothing is recorded for that any more, and nobody brings the run there meanwhile. */
+  seize<T>(run: RunId, fence: (live: Run | undefined) => Promise<T>): Promise<T>;
   /** As the registry has it. */
   find(run: RunId): Promise<Found>;
   /** Tells that process. Undefined: it did not answer. */
@@ -99,8 +100,10 @@ export class Kills {
       // Its place: parents come before children.
       runs.set(run, undefined);
       try {
-        const { killed, tenant, children, parent } = await this.#one(run, asked, child);
+        const { killed, tenant, children, parent, error } = await this.#one(run, asked, child);
         answers.push(killed.then((one) => void runs.set(run, one)));
+        // It is killed, and what it has begun is still to be found.
+        if (isRetryable(error)) throw error;
         const below = await Promise.all(children.map((begun) => visit(begun.run, { parent: run, tenant, begun })));
         if (!below.every(Boolean)) return false;
         // K4.
@@ -120,7 +123,8 @@ export class Kills {
 
   /** What a run that has ended by itself had begun and left: whoever ended it may not have come to that. */
   async below(run: RunId, asked: Asked): Promise<Receipt> {
-    const { children } = await this.#began(run);
+    const { children, error } = await this.#began(run);
+    if (isRetryable(error)) throw error;
     const receipt = await this.kill(
       children.map((child) => child.run),
       asked,
@@ -138,23 +142,26 @@ export class Kills {
     tenant: TenantId;
     children: readonly Child[];
     parent: OpenRun['parent'] | null | undefined;
+    error?: unknown;
   }> {
     const { clock, runPorts } = this.#ports;
     const since = clock.now();
-    const live = await this.#ports.seize(run);
-    const { open, elsewhere } = live === undefined ? await this.#ports.find(run) : HERE;
-    let end: Ended;
-    try {
-      const unsaid = live?.calls.gate.unsaidAt(runPorts.clock.now());
-      end = await fence(run, { ...asked, ...unsaid }, runPorts).catch((error: unknown) => {
-        if (child === undefined || !(error instanceof NotFoundError)) throw error;
-        return tombstone(run, child, asked, runPorts);
-      });
-    } catch (error) {
-      // Not recorded, so it goes on where it is recovered; here it stops all the same.
-      live?.abandon(error);
-      throw error;
-    }
+    const { live, found, end } = await this.#ports.seize(run, async (live) => {
+      const found = live === undefined ? await this.#ports.find(run) : HERE;
+      try {
+        const unsaid = live?.calls.gate.unsaidAt(runPorts.clock.now());
+        const end = await fence(run, { ...asked, ...unsaid }, runPorts).catch((error: unknown) => {
+          if (child === undefined || !(error instanceof NotFoundError)) throw error;
+          return tombstone(run, child, asked, runPorts);
+        });
+        return { live, found, end };
+      } catch (error) {
+        // Not recorded, so it goes on where it is recovered; here it stops all the same.
+        live?.abandon(error);
+        throw error;
+      }
+    });
+    const { open, elsewhere } = found;
     const stopping = end.type === 'run.killed' ? (live?.killed(end) ?? []) : [];
     const began = live === undefined ? await this.#began(run) : begunIn(live);
     const { definition, tenant, children, unknown, error } = began;
@@ -175,7 +182,7 @@ export class Kills {
       ...(error !== undefined && { error }),
     }));
     const parent = live === undefined ? open?.parent : live.beginning.event.parent;
-    return { killed, tenant, children: wasKilled ? children : [], parent };
+    return { killed, tenant, children: wasKilled ? children : [], parent, ...(wasKilled && { error }) };
   }
 
   async #began(run: RunId): Promise<Began> {

@@ -22,7 +22,7 @@ export interface LoosePorts {
   forget(run: RunId): Promise<void>;
 }
 
-const LOOK_AGAIN_MS = 5_000;
+export const LOOK_AGAIN_MS = 5_000;
 const SEEN_ELSEWHERE = 6;
 
 /**

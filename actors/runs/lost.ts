@@ -18,7 +18,7 @@ export interface LostPorts {
   readonly report: (error: unknown, where: string) => void;
   readonly live: ReadonlyMap<RunId, Run>;
   readonly parked: Pick<Parked, 'has' | 'remove'>;
-  readonly creating: Pick<Creating, 'of'>;
+  readonly creating: Pick<Creating, 'alone'>;
   readonly adopting: Pick<Adopting, 'of'>;
 }
 
@@ -42,16 +42,17 @@ export class Lost {
     }
   }
 
-  /** Where it lives here, nothing more is recorded for it when this resolves. */
-  async seize(run: RunId): Promise<Run | undefined> {
-    const { live: runs } = this.#ports;
+  /** Calls `fence` with what lives of it here: nothing is recorded for that any more, and nobody brings the run here until it has resolved. */
+  seize<T>(run: RunId, fence: (live: Run | undefined) => Promise<T>): Promise<T> {
+    const { live: runs, creating, adopting } = this.#ports;
     // At once: nothing more begins.
     void runs.get(run)?.release();
-    await this.#ports.creating.of(run);
-    await this.#ports.adopting.of(run)?.catch(() => {});
-    const live = runs.get(run);
-    await live?.release();
-    return live;
+    return creating.alone(run, async () => {
+      await adopting.of(run)?.catch(() => {});
+      const live = runs.get(run);
+      await live?.release();
+      return fence(live);
+    });
   }
 
   /** Somebody has killed it, perhaps. What has stopped here; undefined: it does not live here, nor did it, or nobody has. */

@@ -7,6 +7,8 @@ import { post, take } from '../inbox.ts';
 import { readEnd } from '../owner.ts';
 import type { Ack } from '../pump.ts';
 import type { Run } from '../run.ts';
+import type { Creating } from './creating.ts';
+import { AGAIN_MS, mayWorkLater } from './later.ts';
 import type { Parked } from './parked.ts';
 import { ended } from './refusals.ts';
 import type { OpenRun, Register } from './register.ts';
@@ -20,6 +22,10 @@ export interface MailPorts {
   readonly signals: Pick<Signals, 'inbox'>;
   readonly live: ReadonlyMap<RunId, Run>;
   readonly parked: Pick<Parked, 'has'>;
+  readonly creating: Pick<Creating, 'of'>;
+  closed(): boolean;
+  /** It is being parked. */
+  isLeaving(run: RunId): boolean;
   adopt(run: RunId): Promise<Run>;
   wake(run: RunId): void;
 }
@@ -59,36 +65,46 @@ export class Mail {
   async tellParent(child: RunId, { run, call }: NonNullable<OpenRun['parent']>): Promise<void> {
     const { live, journal, parked } = this.#ports;
     // Its call waits here for the child's end, or looks for it once it is awake.
-    if (live.has(run)) return;
+    if (live.has(run) && !this.#ports.isLeaving(run)) return;
     if ((await readEnd(journal, run)) !== undefined) return;
     // On record also where it rests here: whoever takes it over then sees that it does not rest any more.
     await this.#post(run, { type: 'childEnded', call, by: child });
     if (parked.has(run)) this.#ports.wake(run);
-    else await this.#notify(run);
+    // It may have been taken over since it began to rest here.
+    await this.#notify(run);
   }
 
   /** Its inbox has grown, somebody says. */
   heard(run: RunId): void {
-    const { live, parked } = this.#ports;
-    if (live.has(run)) void this.read(run);
+    const { live, parked, creating } = this.#ports;
+    const begins = creating.of(run);
+    if (begins !== undefined) void begins.then(() => this.heard(run));
+    else if (live.has(run)) void this.read(run);
     else if (parked.has(run)) this.#ports.wake(run);
   }
 
   /** One reader for each run; a signal that comes while one reads is followed by another look. */
   read(id: RunId): Promise<void> {
-    const { live, report } = this.#ports;
+    const { live } = this.#ports;
     const before = this.#reading.get(id) ?? Promise.resolve();
     const next = before
       .then(() => {
         const run = live.get(id);
         return run === undefined ? undefined : take(run, this.#ports);
       })
-      .catch((error: unknown) => report(error, `run ${id}: reading its inbox`))
+      .catch((error: unknown) => this.#notRead(id, error))
       .finally(() => {
         if (this.#reading.get(id) === next) this.#reading.delete(id);
       });
     this.#reading.set(id, next);
     return next;
+  }
+
+  /** What may work later is tried again: nobody signals it a second time. */
+  #notRead(run: RunId, error: unknown): void {
+    const { report, clock } = this.#ports;
+    report(error, `run ${run}: reading its inbox`);
+    if (mayWorkLater(error)) clock.setTimeout(() => this.#ports.closed() || this.heard(run), AGAIN_MS, false);
   }
 
   /** A message may be on its way from its inbox. */

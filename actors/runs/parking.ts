@@ -29,6 +29,8 @@ export interface ParkingPorts {
 export class Parking {
   readonly #ports: ParkingPorts;
   readonly #resting: Resting | undefined;
+  /** Registered as resting, perhaps, and not out of memory yet. */
+  readonly #leaving = new Set<RunId>();
 
   /** `afterMs` undefined: none ever does. */
   constructor(ports: ParkingPorts, afterMs: number | undefined) {
@@ -55,11 +57,25 @@ export class Parking {
     this.#resting?.delete(run);
   }
 
+  /** Whoever takes it over at this moment may believe that it rests. */
+  isLeaving(run: RunId): boolean {
+    return this.#leaving.has(run);
+  }
+
   close(): void {
     this.#resting?.close();
   }
 
   async #park(run: Run, afterMs: number): Promise<void> {
+    this.#leaving.add(run.id);
+    try {
+      await this.#leave(run, afterMs);
+    } finally {
+      this.#leaving.delete(run.id);
+    }
+  }
+
+  async #leave(run: Run, afterMs: number): Promise<void> {
     const { owner, clock, register, live, parked, lost } = this.#ports;
     const parks = run.rest.parks;
     // Not worth it: it would be woken again at once.

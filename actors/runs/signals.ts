@@ -39,6 +39,9 @@ const frame = () => import('../../src/frame.ts');
 export class Signals {
   readonly #ports: { bus: Bus; owner: OwnerId; clock: Clock };
   readonly #end: (() => void)[];
+  readonly #report: (error: unknown, where: string) => void;
+  /** Answers that are not given yet. */
+  readonly #answering = new Set<Promise<void>>();
   #said = 0;
 
   constructor(
@@ -47,6 +50,7 @@ export class Signals {
     report: (error: unknown, where: string) => void,
   ) {
     this.#ports = ports;
+    this.#report = report;
     const { bus } = ports;
     const refused = (subject: Subject) => (error: unknown) => report(error, `a message on ${subject} was refused`);
     this.#end = [
@@ -58,7 +62,9 @@ export class Signals {
       }),
       bus.subscribe(ALL_KILLS, {
         message: (payload, subject, reply) => {
-          this.#killed(payload, subject, heard, reply).catch(refused(subject));
+          const answering = this.#killed(payload, subject, heard, reply).catch(refused(subject));
+          this.#answering.add(answering);
+          void answering.finally(() => this.#answering.delete(answering));
         },
         missed: () => heard.missed(),
       }),
@@ -80,13 +86,15 @@ export class Signals {
       const { decodeEnvelope } = await frame();
       return (decodeEnvelope(answer).data as { stopped: StoppedActor[] }).stopped;
     } catch (error) {
-      if (error instanceof UnreachableError) return undefined;
-      throw error;
+      if (!(error instanceof UnreachableError)) this.#report(error, `run ${run}: telling its process that it was killed`);
+      return undefined;
     }
   }
 
-  close(): void {
+  /** Nothing more is heard; resolves once those who were heard have their answer, at the latest when what they asked for has had its grace. */
+  async close(): Promise<void> {
     for (const end of this.#end) end();
+    await Promise.all(this.#answering);
   }
 
   async #killed(

@@ -6,7 +6,7 @@ import type { KillSwitch, Width } from '../../src/protocol/receipt.ts';
  * Kills that reach more than one run: a record that every gate reads.
  *
  * W1. It is written first; then what it reaches is killed, run by run. What begins meanwhile has asked for the record after it was registered.
- * W2. It stays until it is lifted: nothing that it reaches begins.
+ * W2. It stays until it is lifted: nothing that it reaches begins. What was acknowledged survives a power cut, as every kill does.
  */
 
 /** What a switch is asked about. */
@@ -98,10 +98,14 @@ export class Switches {
       const found = await this.#registry.get(KEY);
       const before = (found?.value as KillSwitch[] | undefined) ?? [];
       const after = next(before);
-      if (after === before || (await this.#registry.put(KEY, after, found?.revision ?? 0)) !== undefined) {
+      if (after === before || (await this.#put(after, found?.revision ?? 0))) {
         this.#thrown = after;
         return;
       }
     }
+  }
+
+  async #put(after: readonly KillSwitch[], expected: number): Promise<boolean> {
+    return (await this.#registry.put(KEY, after, expected, { barrier: true })) !== undefined;
   }
 }

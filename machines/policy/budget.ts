@@ -1,4 +1,4 @@
-import { amountOf, boundsOf, dollars, RESOURCES, type Amount } from '../../src/protocol/amount.ts';
+import { amountOf, boundsOf, dollars, RESOURCES, spentOf, type Amount } from '../../src/protocol/amount.ts';
 import type { Budget, Exhausted, Limits, Resource } from '../../src/protocol/entry.ts';
 
 /**
@@ -11,8 +11,9 @@ import type { Budget, Exhausted, Limits, Resource } from '../../src/protocol/ent
 
 export interface Over {
   resource: Resource;
-  /** Reserved, too. */
   spent: number;
+  /** Held back by calls that are under way; absent: nothing. */
+  reserved?: number;
   limit: number;
 }
 
@@ -33,16 +34,12 @@ export function overIfGranted(
   reserved: Readonly<Amount>,
   wants: Readonly<Amount>,
 ): Over | undefined {
-  if (spent.tokens + reserved.tokens + wants.tokens > bounds.tokens)
-    return { resource: 'tokens', spent: spent.tokens + reserved.tokens, limit: bounds.tokens };
-  if (spent.nanoUsd + reserved.nanoUsd + wants.nanoUsd > bounds.nanoUsd)
-    return { resource: 'usd', spent: dollars(spent.nanoUsd + reserved.nanoUsd), limit: dollars(bounds.nanoUsd) };
-  if (spent.steps + reserved.steps + wants.steps + 1 > bounds.steps)
-    return { resource: 'steps', spent: spent.steps + reserved.steps, limit: bounds.steps };
+  if (spent.tokens + reserved.tokens + wants.tokens > bounds.tokens) return over('tokens', bounds, spent, reserved);
+  if (spent.nanoUsd + reserved.nanoUsd + wants.nanoUsd > bounds.nanoUsd) return over('usd', bounds, spent, reserved);
+  if (spent.steps + reserved.steps + wants.steps + 1 > bounds.steps) return over('steps', bounds, spent, reserved);
   if (spent.toolCalls + reserved.toolCalls + wants.toolCalls > bounds.toolCalls)
-    return { resource: 'toolCalls', spent: spent.toolCalls + reserved.toolCalls, limit: bounds.toolCalls };
-  if (spent.wallClockMs + 1 > bounds.wallClockMs)
-    return { resource: 'wallClockMs', spent: spent.wallClockMs, limit: bounds.wallClockMs };
+    return over('toolCalls', bounds, spent, reserved);
+  if (spent.wallClockMs + 1 > bounds.wallClockMs) return over('wallClockMs', bounds, spent, reserved);
   return undefined;
 }
 
@@ -53,11 +50,21 @@ export function overByCharge(
   reserved: Readonly<Amount>,
   beyond: { tokens: boolean; usd: boolean },
 ): Over | undefined {
-  if (beyond.tokens && spent.tokens + reserved.tokens > bounds.tokens)
-    return { resource: 'tokens', spent: spent.tokens + reserved.tokens, limit: bounds.tokens };
-  if (beyond.usd && spent.nanoUsd + reserved.nanoUsd > bounds.nanoUsd)
-    return { resource: 'usd', spent: dollars(spent.nanoUsd + reserved.nanoUsd), limit: dollars(bounds.nanoUsd) };
+  if (beyond.tokens && spent.tokens + reserved.tokens > bounds.tokens) return over('tokens', bounds, spent, reserved);
+  if (beyond.usd && spent.nanoUsd + reserved.nanoUsd > bounds.nanoUsd) return over('usd', bounds, spent, reserved);
   return undefined;
+}
+
+/** What is spent and what is held back are told apart. */
+export function over(
+  resource: Resource,
+  bounds: Readonly<Amount>,
+  spent: Readonly<Amount>,
+  reserved: Readonly<Amount>,
+): Over {
+  const held = spentOf(reserved)[resource];
+  const is = { resource, spent: spentOf(spent)[resource], limit: spentOf(bounds)[resource] };
+  return held > 0 ? { ...is, reserved: held } : is;
 }
 
 /** What becomes of a run whose budget is spent. There is one last turn, and only for a body that knows of it. */

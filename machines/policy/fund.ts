@@ -3,7 +3,6 @@ import {
   amount,
   amountOf,
   boundsOf,
-  larger,
   limitsOf,
   RESOURCES,
   spentOf,
@@ -17,6 +16,7 @@ import type { OwnerId, RunId } from '../../src/protocol/ids.ts';
  *
  * A1. What was spent in a period and what is drawn are together at most the limit; the run itself sees to it that it spends no more than it drew.
  * A4. A new period begins with nothing spent; what is drawn by then stays drawn.
+ * A5. What is drawn and spent is kept of all that a tenant can have a limit of, so that it counts when there is one later. A draw of 0 is a draw.
  */
 
 /** What a tenant may spend. */
@@ -70,15 +70,19 @@ export function without(fund: Fund, run: RunId): Fund {
 /** It gives back what it has drawn, of which it has spent so much. */
 export function settled(fund: Fund, run: RunId, cost: Limits): Fund {
   const spent = amountOf(fund.spent);
-  add(spent, amountOf(only(cost, fund.limits)));
+  add(spent, { ...amountOf(cost), wallClockMs: 0 });
   return { ...without(fund, run), spent: limitsOf(spent) };
 }
 
 /** More of what it has drawn, never less. */
-export const raised = ({ owners, drawn }: Drawing, more: Limits): Drawing => ({
-  owners,
-  drawn: limitsOf(larger(amountOf(drawn), amountOf(more))),
-});
+export function raised({ owners, drawn }: Drawing, more: Limits): Drawing {
+  const both: Limits = { ...drawn };
+  for (const resource of RESOURCES) {
+    const wants = more[resource];
+    if (wants !== undefined) both[resource] = Math.max(wants, drawn[resource] ?? 0);
+  }
+  return { owners, drawn: both };
+}
 
 export function drawnIn({ open }: Fund): Amount {
   const all = amount();
@@ -102,17 +106,14 @@ export function overdrawn(
   return resource && { resource, spent: is[resource], limit: limit[resource], wanted: own?.drawn[resource] ?? 0 };
 }
 
-/** What a run draws: what it asks for in what is limited there. `missing`: it does not say how much. */
+/** What a run draws: what it asks for (A5). `missing`: it does not say how much of what is limited there. */
 export function share(asked: Limits, limits: Limits): { share: Limits } | { missing: Resource } {
   const drawn: Limits = {};
   for (const resource of RESOURCES) {
-    if (limits[resource] === undefined) continue;
+    if (resource === 'wallClockMs') continue;
     const wants = asked[resource];
-    if (wants === undefined) return { missing: resource };
-    drawn[resource] = wants;
+    if (wants !== undefined) drawn[resource] = wants;
+    else if (limits[resource] !== undefined) return { missing: resource };
   }
-  return { share: limitsOf(amountOf(drawn)) };
+  return { share: drawn };
 }
-
-const only = (of: Limits, limited: Limits): Limits =>
-  Object.fromEntries(Object.entries(of).filter(([resource]) => resource in limited));

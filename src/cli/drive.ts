@@ -2,7 +2,8 @@ import type { Approval } from '../protocol/spec.ts';
 import type { CallInDoubt } from '../handle.ts';
 import type { RunHandle } from '../run.ts';
 import type { Summary } from '../summary.ts';
-import type { Signal } from './driving.ts';
+import { driving, type Signal } from './driving.ts';
+import { orIdle } from './idle.ts';
 import type { Progress } from './progress.ts';
 
 export interface Outcome {
@@ -21,15 +22,36 @@ export async function drive(run: RunHandle, progress: Progress, letGo: Promise<S
   const shown = show(run, progress);
   shown.catch(() => {});
   try {
-    const how = await Promise.race([run.settled(), letGo]);
+    const over = Promise.race([run.settled(), letGo]);
+    let how = await orIdle(over);
+    if (how === 'idle') {
+      const waiting = await waitingFor(run);
+      if (waiting !== undefined) return waiting;
+      how = await over;
+    }
     if (how === 'SIGINT' || how === 'SIGTERM') return { summary: await run.summary(), ...NONE, interrupted: how };
-    if (how === 'ended') await shown;
-    if (how === 'ended') return { summary: await run.summary(), ...NONE };
-    const { inDoubt, approvals } = await run.pending();
-    return { summary: await run.summary(), inDoubt, approvals };
+    if (how === 'ended') {
+      await shown;
+      const summary = await run.summary();
+      if (summary.status === 'killed') driving.killed = true;
+      return { summary, ...NONE };
+    }
+    return await standing(run);
   } finally {
     progress.end();
   }
+}
+
+async function standing(run: RunHandle): Promise<Outcome> {
+  const { inDoubt, approvals } = await run.pending();
+  return { summary: await run.summary(), inDoubt, approvals };
+}
+
+/** Nothing is under way in this process: what it waits for is with people or in other processes. Undefined: it is not to be told what that is. */
+async function waitingFor(run: RunHandle): Promise<Outcome | undefined> {
+  const outcome = await standing(run);
+  const { summary, inDoubt, approvals } = outcome;
+  return summary.status === 'paused' || inDoubt.length + approvals.length > 0 ? outcome : undefined;
 }
 
 async function show(run: RunHandle, progress: Progress): Promise<void> {

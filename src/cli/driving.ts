@@ -5,6 +5,8 @@ class Driving {
   /** The command drives runs, though it may not know them yet. */
   active = false;
   readonly runs = new Set<string>();
+  /** One of them was killed, by whomever. */
+  killed = false;
   #first: ((signal: Signal) => void) | undefined;
 
   /** From here on the first Ctrl-C does `interrupt`; resolves when the runs are to be let go of: at a SIGTERM, or a Ctrl-C with nothing to do. */
@@ -35,6 +37,7 @@ class Driving {
 
   end(): void {
     this.active = false;
+    this.killed = false;
     this.runs.clear();
     this.#first = undefined;
   }

@@ -43,8 +43,10 @@ export class Facts {
         this.paused = entry.event;
         return;
       case 'budget.exceeded': {
-        const { resource, spent, limit, onExhausted } = entry.event;
-        if (onExhausted === 'pause') this.paused ??= { reason: `${resource} ${spent} of ${limit} spent`, by: null };
+        const { resource, spent, reserved, limit, onExhausted } = entry.event;
+        const held = reserved === undefined ? '' : `, ${reserved} held back`;
+        if (onExhausted === 'pause')
+          this.paused ??= { reason: `${resource} ${spent} of ${limit} spent${held}`, by: null };
         return;
       }
       case 'run.resumed':

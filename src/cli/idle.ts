@@ -1,3 +1,5 @@
+import { systemClock } from '../clock.ts';
+
 const waiting = new Set<() => void>();
 
 /** As the promise; rejects once nothing is left that could settle it. */
@@ -9,10 +11,21 @@ export function orNever<T>(promise: Promise<T>): Promise<T> {
   });
 }
 
+/** As the promise; resolves to 'idle' once nothing is left that could settle it. */
+export function orIdle<T>(promise: Promise<T>): Promise<T | 'idle'> {
+  return new Promise((resolve, reject) => {
+    const idle = (): void => resolve('idle');
+    waiting.add(idle);
+    promise.then(resolve, reject).finally(() => waiting.delete(idle));
+  });
+}
+
 /** Nothing is left to wait for; false where nobody was waiting for it either. */
 export function tellIdle(): boolean {
-  for (const never of waiting) never();
+  for (const tell of waiting) tell();
   const told = waiting.size > 0;
   waiting.clear();
+  // Whoever was told may wait for something again: if that comes to nothing either, it is to be heard of once more.
+  if (told) systemClock().setTimeout(() => {}, 0);
   return told;
 }

@@ -1,4 +1,5 @@
 import type { BackendFactory } from '../backend.ts';
+import { systemClock } from '../clock.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import { createTroupe, type Troupe } from '../troupe.ts';
 import { loadConfig, type Config } from './config.ts';
@@ -42,10 +43,24 @@ export async function open(options: CommonOptions, work: (session: Session) => P
   try {
     return await work({ troupe, config, terminal });
   } finally {
+    const { killed } = driving;
     driving.end();
+    if (killed) await letBeKilled(troupe);
     // What the command came to stands.
     await troupe.close().catch((error: unknown) => terminal.error(error));
   }
+}
+
+/** Longer than a kill waits for an answer, by its default. */
+const PATIENCE_MS = 6_000;
+const AGAIN_MS = 20;
+
+/** What a run that was killed had begun lives here and is being killed, too: whoever does that waits for this process to say what has stopped. */
+async function letBeKilled(troupe: Troupe): Promise<void> {
+  const clock = systemClock();
+  const gone = (): boolean => troupe.counts.live + troupe.counts.parked === 0;
+  for (const until = clock.now() + PATIENCE_MS; !gone() && clock.now() < until;)
+    await new Promise<void>((resolve) => void clock.setTimeout(resolve, AGAIN_MS));
 }
 
 const PARTS = {

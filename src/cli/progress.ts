@@ -110,7 +110,8 @@ export class Progress {
       case 'action.failed':
         return `failed an action of ${name}: ${asFailure(entry.event.error).message}`;
       case 'message.received':
-        return `told ${name} ${entry.event.event.type}`;
+        // That it needs approval is said where it waits.
+        return entry.event.event.type === 'troupe.judged' ? undefined : `told ${name} ${entry.event.event.type}`;
       case 'message.refused':
         return `refused ${entry.event.type}: ${entry.event.error.message}`;
       case 'run.recovered':
@@ -122,7 +123,7 @@ export class Progress {
       case 'checkpoint':
         return `checkpoint ${entry.event.label}`;
       case 'budget.exceeded':
-        return `over budget: ${entry.event.spent} of ${entry.event.limit} ${entry.event.resource}`;
+        return `over budget: ${entry.event.spent + (entry.event.reserved ?? 0)} of ${entry.event.limit} ${entry.event.resource}`;
       default:
         return undefined;
     }

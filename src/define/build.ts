@@ -64,7 +64,20 @@ export function build(draft: Draft, parsed: boolean): Plan {
   const spec: PlanSpec = { kind: 'plan', name, version, input, steps, concurrency, grants, output };
   const step = (stepName: string, call: Call, options: StepOptions = {}): unknown =>
     build({ ...draft, ...extended(draft, grants, stepName, call, options) }, false);
-  return { kind: 'plan', name, version, spec, inputSchema, parsed, tools, plans, functions, step: step as never };
+  const choosing = (choose: unknown): unknown => build({ ...draft, output: choose as Computed }, false);
+  return {
+    kind: 'plan',
+    name,
+    version,
+    spec,
+    inputSchema,
+    parsed,
+    tools,
+    plans,
+    functions,
+    step: step as never,
+    output: choosing as never,
+  };
 }
 
 type Extension = Pick<Draft, 'steps' | 'tools' | 'plans' | 'functions'>;

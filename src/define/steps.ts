@@ -189,6 +189,11 @@ export interface Plan<Input = unknown, Done extends Outputs = Outputs, Output = 
     call: (scope: Scope<Input, Done, Needs, Optional | AnyOf>, context: ToolContext) => CallOutput,
     options?: Options<Input, Done, Needs, Optional, AnyOf, Failing, Choice> & Acting,
   ): Next<Input, Done, Output, Maybe, Name, One<Awaited<CallOutput>, Failing>, Needs | AnyOf, Failing, Choice>;
+
+  /** The plan with another output: what this makes of its input and of the outputs of the steps that are done. Pure. */
+  output<Chosen>(
+    choose: (outputs: Readonly<Given<Done, Maybe>> & { readonly input: Input }) => Chosen,
+  ): Plan<Input, Done, Chosen, Maybe>;
 }
 
 // Inputs and outputs differ, so only `any` stands for all plans.

@@ -2,8 +2,9 @@ import type { z } from 'zod';
 import { milliseconds, type Duration } from '../protocol/duration.ts';
 import type { Cost, Effect } from '../protocol/entry.ts';
 import { ValidationError } from '../protocol/errors.ts';
-import { checkId } from '../protocol/ids.ts';
+import { checkedPrincipal, checkId } from '../protocol/ids.ts';
 import type { ApprovalSpec, ProcessSpec, RetrySpec, Tool, ToolContext } from '../protocol/spec.ts';
+import { near } from './closest.ts';
 import { mustBeInline, processSpec, type InlineOptions, type ProcessOptions } from './isolation.ts';
 
 export interface RetryOptions {
@@ -29,11 +30,12 @@ interface Described<Input, Parsed> {
   timeout?: Duration;
   retry?: RetryOptions;
   /**
-   * Calls that wait until somebody approves them: all, or those for which this is true; none by default. It is given what the schema makes of
-   * the input, as `execute` is. Pure, and then so must the schema be.
+   * Calls that wait until somebody approves them: all, or those for which this is not false; none by default. It is given what the schema makes of
+   * the input: that is asked once, and is on record before anything begins, as `execute` is given it. So the schema must make data. A call for which
+   * this throws waits, too; one whose input the schema refuses fails, and nobody is asked.
    */
   needsApproval?: boolean | ((input: Parsed) => boolean);
-  /** Who may approve; anybody by default. */
+  /** Who may approve; anybody by default. Only with `needsApproval`. */
   approvers?: readonly string[];
   /** A call that nobody has decided by then counts as denied; `'1d'` by default. */
   approvalTimeout?: Duration;
@@ -80,6 +82,7 @@ export function tool(
   const { effect = 'irreversible', timeout = '30s', retry = {} } = options;
   checkId(name, 'tool name');
   const called = `tool ${name}`;
+  mustBeKnown(options, called);
   if (concurrency !== undefined) mustCount(concurrency, `concurrency of ${called}`);
   return {
     kind: 'tool',
@@ -118,17 +121,65 @@ function approvalSpec(
   {
     needsApproval = false,
     approvers,
-    approvalTimeout = '1d',
+    approvalTimeout,
   }: Pick<ToolBase<unknown, unknown, unknown>, 'needsApproval' | 'approvers' | 'approvalTimeout'>,
   of: string,
 ): ApprovalSpec | undefined {
-  if (needsApproval === false) return undefined;
+  if (needsApproval === false) {
+    const said = Object.entries({ approvers, approvalTimeout }).find(([, value]) => value !== undefined)?.[0];
+    if (said === undefined) return undefined;
+    throw invalid(of, `has '${said}' and no needsApproval, so that no call would wait; add needsApproval: true`);
+  }
+  if (needsApproval !== true && typeof needsApproval !== 'function')
+    throw invalid(of, `has a needsApproval that is neither a boolean nor a function: ${String(needsApproval)}`);
   return {
-    needed: needsApproval === true ? () => true : needsApproval,
-    approvers: approvers ?? null,
-    timeoutMs: milliseconds(approvalTimeout, `approvalTimeout of ${of}`),
+    needed: needsApproval === true ? constant(true) : needsApproval,
+    approvers: approvers === undefined ? null : checkedApprovers(approvers, of),
+    timeoutMs: milliseconds(approvalTimeout ?? '1d', `approvalTimeout of ${of}`),
   };
 }
+
+/** @throws ValidationError */
+function checkedApprovers(approvers: unknown, of: string): readonly string[] {
+  if (!Array.isArray(approvers) || approvers.length === 0)
+    throw invalid(
+      of,
+      "has approvers that are no list of one and more, as in approvers: ['ana', 'bo']; without it anybody may",
+    );
+  return approvers.map(checkedPrincipal);
+}
+
+const OPTIONS: Record<AnyOption, true> = {
+  name: true,
+  description: true,
+  phrases: true,
+  inputSchema: true,
+  outputSchema: true,
+  effect: true,
+  timeout: true,
+  retry: true,
+  needsApproval: true,
+  approvers: true,
+  approvalTimeout: true,
+  cost: true,
+  concurrency: true,
+  execute: true,
+  isolation: true,
+  module: true,
+  memory: true,
+  output: true,
+  grace: true,
+  env: true,
+};
+type AnyOption = keyof ToolOptions<unknown, unknown, unknown, unknown> | keyof ProcessOptions;
+
+/** @throws ValidationError */
+function mustBeKnown(options: object, of: string): void {
+  const unknown = Object.keys(options).find((option) => !Object.hasOwn(OPTIONS, option));
+  if (unknown !== undefined) throw invalid(of, `has no option '${unknown}'${near(unknown, Object.keys(OPTIONS))}`);
+}
+
+const invalid = (of: string, what: string): ValidationError => new ValidationError(`The ${of} ${what}.`, { of });
 
 const DEFAULT_RETRY: RetrySpec = { attempts: 3, delayMs: 500, maxDelayMs: 30_000 };
 

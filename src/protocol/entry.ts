@@ -13,7 +13,7 @@ export interface Limits {
   usd?: number;
   /** Attempts of calls, each once however often a crash makes it begin. */
   steps?: number;
-  /** Calls of tools, child runs included, each once however often it is tried. */
+  /** Calls of tools, those of child runs included, each once however often it is tried. */
   toolCalls?: number;
   /** Time in which a call is under way and the run is not paused; of a call that is a run of its own, that run's. */
   wallClockMs?: number;
@@ -123,7 +123,8 @@ export interface EntryEvents {
   /** Something asked of it through its inbox that it does not do. */
   'message.refused': { type: string; error: Failure; by: string };
   'action.failed': { error: unknown };
-  'budget.exceeded': { resource: Resource; spent: number; limit: number; onExhausted: Exhausted };
+  /** `reserved`: held back by calls that are under way, where something is. */
+  'budget.exceeded': { resource: Resource; spent: number; reserved?: number; limit: number; onExhausted: Exhausted };
   /** A name for the entry before. */
   checkpoint: { label: string; by: string };
 }

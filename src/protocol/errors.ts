@@ -113,8 +113,9 @@ export class PlanError extends TroupeError {
     super('PLAN', message, { context });
   }
 }
+/** Too little is left of a limit for what was to begin. `reserved`: held back by calls that are under way; absent: nothing. */
 export class BudgetExceededError extends TroupeError {
-  constructor(message: string, context: { resource: string; spent: number; limit: number }) {
+  constructor(message: string, context: { resource: string; spent: number; reserved?: number; limit: number }) {
     super('BUDGET_EXCEEDED', message, { context });
   }
 }

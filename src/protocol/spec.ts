@@ -210,8 +210,8 @@ export interface ToolPolicy {
   retry: RetrySpec;
   /** What chance is drawn from: of each call its own, and in a fold the same. */
   seed: (self: object) => string;
-  /** What this call waits for, if it needs approval. Undefined: none of its calls does. */
-  approval: ((input: unknown, self: object) => Approval | undefined) | undefined;
+  /** Calls of it may need approval: before anything of one begins it is on record what its input comes to, and whether it does. */
+  isJudged: boolean;
   approvalTimeoutMs: number;
   /** Whether the tool could have given this output: asked of one that is given by hand. */
   accepts: (output: unknown) => boolean;

@@ -1,4 +1,4 @@
-import type { AnyStateMachine } from 'xstate';
+import { fromCallback, fromTransition, type AnyStateMachine } from 'xstate';
 
 /** A statechart as it is written: what may happen in each of its states, guards not asked. */
 
@@ -27,6 +27,30 @@ export const lineOf = (node: StateNode): StateNode[] => [
 export const isIn = (node: StateNode, outer: StateNode): boolean => lineOf(node).includes(outer);
 export const isLeaf = ({ type }: StateNode): boolean => type === 'atomic' || type === 'final';
 export const nameOf = ({ path, machine }: StateNode): string => path.join('.') || machine.id;
+
+/** What a state invokes. `logic` is unknown where a name stands for what nobody has provided. */
+export function invokedBy({ config, invoke, machine }: StateNode): { id: string; logic: unknown }[] {
+  const configs: unknown[] = [config.invoke ?? []].flat();
+  return invoke.map(({ id }, index) => {
+    const src = sourceOf(configs[index]);
+    return { id, logic: typeof src === 'string' ? machine.implementations.actors[src] : src };
+  });
+}
+
+const sourceOf = (invoked: unknown): unknown =>
+  typeof invoked === 'object' && invoked !== null && 'src' in invoked ? invoked.src : undefined;
+
+// All of a kind share the code of their transition, and nothing else tells a callback from a promise.
+const codeOf = (logic: unknown): string | undefined =>
+  typeof logic === 'object' && logic !== null && 'transition' in logic ? String(logic.transition) : undefined;
+const ENDLESS = [codeOf(fromCallback(() => {})), codeOf(fromTransition((state) => state, 0))];
+
+/** A callback and a transition function go on until they are stopped: that they are done is never heard. */
+const isNever = (of: StateNode, event: string): boolean =>
+  invokedBy(of).some(({ id, logic }) => {
+    const code = codeOf(logic);
+    return event === `xstate.done.actor.${id}` && code !== undefined && ENDLESS.includes(code);
+  });
 
 /** `descriptor` may end in a wildcard. */
 export const covers = (descriptor: string, event: string): boolean =>
@@ -67,7 +91,9 @@ export function stepsOf(leaf: StateNode): Step[] {
   const heard: Step[] = [];
   const decided: string[] = [];
   for (const node of line) {
-    const offered = [...node.transitions].filter(([event]) => !decided.some((descriptor) => covers(descriptor, event)));
+    const offered = [...node.transitions].filter(
+      ([event]) => !isNever(node, event) && !decided.some((descriptor) => covers(descriptor, event)),
+    );
     for (const [event, list] of offered) {
       const steps = taken(list.map((one) => stepOf(node, event, one)));
       heard.push(...steps);

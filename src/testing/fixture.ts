@@ -15,15 +15,18 @@ import { NO_SUMMARY, summarised, type Summary } from '../summary.ts';
 /** Version of the format of fixtures. */
 const FIXTURE_FORMAT = 1;
 
-/** A run's journal as JSON, to be kept beside a test. It holds all that the run was given and gave. */
+/** A run's journal as JSON, to be kept beside a test. It holds all that the run was given and gave. What was imported as JSON is one. */
 export interface RunFixture {
-  format: typeof FIXTURE_FORMAT;
+  /** 1. */
+  format: number;
   run: string;
   /** What it was of, last. */
   definition: string;
   version: string;
   /** The type of its last entry, where that ends it. */
-  end: EntryType | null;
+  end: string | null;
+  /** Its last entry, so that one that has lost some of the last is known. */
+  last: { seq: number; hash: string };
   /** As stored: `hash` and `bytes` in base64. */
   entries: { seq: number; epoch: number; hash: string; bytes: string }[];
 }
@@ -49,14 +52,8 @@ export async function exportRun(troupe: Store, id: string): Promise<RunFixture> 
   for await (const one of troupe.stored(run)) stored.push(one);
   const entries = await entriesOf(run, stored);
   const { definition, version } = lastBeginning(run, entries).event;
-  return {
-    format: FIXTURE_FORMAT,
-    run,
-    definition,
-    version,
-    end: endOf(entries),
-    entries: stored.map(({ seq, epoch, hash, bytes }) => ({ seq, epoch, hash: base64(hash), bytes: base64(bytes) })),
-  };
+  const kept = stored.map(({ seq, epoch, hash, bytes }) => ({ seq, epoch, hash: base64(hash), bytes: base64(bytes) }));
+  return { format: FIXTURE_FORMAT, run, definition, version, end: endOf(entries), last: lastOf(kept), entries: kept };
 }
 
 /** @throws ValidationError, UnsupportedFormatError, CorruptJournalError */
@@ -93,7 +90,7 @@ async function replay(run: RunId, journal: Journal, definition: AnyDefinition): 
 }
 
 function checked(fixture: unknown): RunFixture {
-  const { format, run, entries } = (fixture ?? {}) as Partial<Record<keyof RunFixture, unknown>>;
+  const { format, run, last, entries } = (fixture ?? {}) as Partial<Record<keyof RunFixture, unknown>>;
   if (format !== FIXTURE_FORMAT)
     throw new UnsupportedFormatError(
       `This is a fixture of format ${String(format)}, or none; this troupe knows ${FIXTURE_FORMAT}. Make it with exportRun, or use a newer troupe.`,
@@ -104,33 +101,52 @@ function checked(fixture: unknown): RunFixture {
       run,
     });
   if (typeof run !== 'string') throw unshaped(`its run is ${String(run)}, not an id`, { run });
-  entries.forEach(mustBeKept);
+  mustHave({ seq: 'number', hash: 'string' }, last, 'last');
+  entries.forEach((entry, index) => mustHave(KEPT, entry, `entries[${index}]`));
   return fixture as RunFixture;
 }
 
 const KEPT = { seq: 'number', epoch: 'number', hash: 'string', bytes: 'string' } as const;
 
-function mustBeKept(entry: unknown, index: number): void {
-  const given = (entry ?? {}) as Partial<Record<keyof typeof KEPT, unknown>>;
-  for (const name of Object.keys(KEPT) as (keyof typeof KEPT)[])
-    if (typeof given[name] !== KEPT[name])
-      throw unshaped(`entries[${index}].${name} is a ${typeof given[name]}, not a ${KEPT[name]}`, {
-        path: `entries[${index}].${name}`,
-      });
+function mustHave(shape: Partial<typeof KEPT>, value: unknown, at: string): void {
+  const given = (value ?? {}) as Record<string, unknown>;
+  for (const [name, type] of Object.entries(shape))
+    if (typeof given[name] !== type)
+      throw unshaped(`${at}.${name} is a ${typeof given[name]}, not a ${type}`, { path: `${at}.${name}` });
 }
 
 const unshaped = (what: string, context: Record<string, unknown>): ValidationError =>
   new ValidationError(`This is not a fixture as exportRun makes it: ${what}. Make it anew.`, context);
 
 /** What it says of itself is what its entries say: one that has lost the last of them would replay all the same. @throws CorruptJournalError */
-function mustBeWhole({ run, ...says }: RunFixture, entries: readonly Entry[], { event }: Beginning): void {
-  const is = { definition: event.definition, version: event.version, end: endOf(entries) };
-  for (const name of ['definition', 'version', 'end'] as const)
-    if (says[name] !== is[name])
+function mustBeWhole(says: RunFixture, entries: readonly Entry[], { event }: Beginning): void {
+  const { definition, version } = event;
+  const is = flat({ definition, version, end: endOf(entries), last: lastOf(says.entries) });
+  const said = flat(says);
+  for (const [name, value] of Object.entries(is))
+    if (said[name] !== value)
       throw new CorruptJournalError(
-        `The fixture of run ${run} says that its ${name} is ${String(says[name])}, and by its ${entries.length} entries it is ${String(is[name])}; it may have lost some. Make it anew with exportRun.`,
-        { run, seq: entries.length, says: says[name], is: is[name] },
+        `The fixture of run ${says.run} says that its ${name} is ${String(said[name])}, and by its ${entries.length} entries it is ${String(value)}; it may have lost some. Make it anew with exportRun.`,
+        { run: says.run, seq: entries.length, says: said[name], is: value },
       );
+}
+
+const flat = ({
+  definition,
+  version,
+  end,
+  last: { seq, hash },
+}: Pick<RunFixture, 'definition' | 'version' | 'end' | 'last'>): Record<string, unknown> => ({
+  definition,
+  version,
+  end,
+  'last entry': seq,
+  'hash of the last entry': hash,
+});
+
+function lastOf(entries: RunFixture['entries']): RunFixture['last'] {
+  const { seq, hash } = entries.at(-1) ?? { seq: 0, hash: '' };
+  return { seq, hash };
 }
 
 function endOf(entries: readonly Entry[]): EntryType | null {

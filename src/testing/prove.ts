@@ -1,6 +1,6 @@
 import { AssertionError } from 'node:assert';
 import type { AnyStateMachine } from 'xstate';
-import { nameOf, nodesOf, type StateNode } from './chart.ts';
+import { invokedBy, nameOf, nodesOf, type StateNode } from './chart.ts';
 import { Reach } from './reach.ts';
 import { ending, entering, killing, looping, waiting, type Verdict } from './rules.ts';
 
@@ -99,15 +99,10 @@ function judge(machine: AnyStateMachine, { kill = false, unused = [] }: ProveOpt
 }
 
 function machinesIn(machine: AnyStateMachine): [source: string, child: AnyStateMachine][] {
-  const invoked = nodesOf(machine.root).flatMap(({ config, invoke }) =>
-    [config.invoke ?? []].flat().map((one, index) => [invoke[index]?.id ?? '', sourceOf(one)] as const),
-  );
+  const invoked = nodesOf(machine.root).flatMap((node) => invokedBy(node).map(({ id, logic }) => [id, logic] as const));
   const provided = Object.entries(machine.implementations.actors);
   return [...provided, ...invoked].flatMap(([source, logic]) => (isMachine(logic) ? [[source, logic]] : []));
 }
-
-const sourceOf = (invoked: unknown): unknown =>
-  typeof invoked === 'object' && invoked !== null && 'src' in invoked ? invoked.src : undefined;
 
 const isMachine = (logic: unknown): logic is AnyStateMachine =>
   typeof logic === 'object' && logic !== null && 'root' in logic && 'implementations' in logic;

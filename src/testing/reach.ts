@@ -4,7 +4,7 @@ import { childrenOf, isIn, isLeaf, lineOf, stepsOf, type StateNode, type Step } 
 
 type States = ReadonlySet<StateNode>;
 
-const DONE = 'xstate.done.state.';
+export const DONE = 'xstate.done.state.';
 
 /** Whether it has come to its end: a compound state by one of its final states, a parallel one by all of its regions. */
 export const isDone = (node: StateNode, states: States): boolean => {

@@ -1,5 +1,5 @@
-import { covers, isIn, isTransient, lineOf, type StateNode, type Step } from './chart.ts';
-import { besides, isDone, type Reach } from './reach.ts';
+import { covers, isIn, isTransient, lineOf, nameOf, type StateNode, type Step } from './chart.ts';
+import { besides, DONE, isDone, type Reach } from './reach.ts';
 
 /** What each state of a statechart owes, one rule a function. */
 
@@ -56,26 +56,44 @@ function endsByItself({ event, of }: Step): boolean {
 
 export function waiting(leaf: StateNode, reach: Reach): Verdict {
   const steps = reach.steps(leaf);
-  const { waitsFor } = (leaf.meta ?? {}) as { waitsFor?: unknown };
-  if (isTransient(steps) || leaf.parent === undefined || (typeof waitsFor === 'string' && waitsFor !== ''))
-    return undefined;
-  if (leaf.type === 'final' && !isStuck(leaf)) return undefined;
-  const own = steps.filter(endsByItself);
+  const ended = endedBy(leaf, reach);
+  if (isTransient(steps) || leaf.parent === undefined || [leaf, ...ended].some(saysForWhom)) return undefined;
+  const outermost = ended.at(-1);
+  // The whole machine has ended, or other regions go on.
+  if (outermost !== undefined && (outermost === reach.root || outermost.parent?.type === 'parallel')) return undefined;
+  const isEnd = ({ event }: Step): boolean =>
+    event !== undefined && ended.some(({ id }) => covers(event, `${DONE}${id}`));
+  const own = steps.filter((step) => endsByItself(step) || isEnd(step));
   const leaving = own.filter(({ targets }) => targets.length > 0);
   if (leaving.some(({ guard }) => guard === undefined)) return undefined;
   // What a result has changed may let an `always` pass.
   if (leaving.length > 0 || (own.some(({ acts }) => acts) && steps.some(isAlways)))
     return { guards: 'its wait ends by itself only where a guard lets pass' };
+  if (outermost !== undefined)
+    return {
+      fault: `${nameOf(outermost)} has ended there, and nothing leads on; give that an \`onDone\` with a target, or say for whom it waits in \`meta: { waitsFor }\``,
+    };
   return {
     fault:
-      'it waits without a limit; give it an `after`, invoke an actor whose `onDone` leads on, or say for whom it waits in `meta: { waitsFor }`',
+      'it waits without a limit; give it an `after`, invoke an actor whose `onDone` leads on (callbacks and transition functions never end), or say for whom it waits in `meta: { waitsFor }`',
   };
 }
 
-/** A final state inside a state that does nothing about it. */
-function isStuck({ parent }: StateNode): boolean {
-  if (parent === undefined || parent.parent === undefined || parent.parent.type === 'parallel') return false;
-  return !parent.transitions.has(`xstate.done.state.${parent.id}`);
+function saysForWhom({ meta }: StateNode): boolean {
+  const { waitsFor } = (meta ?? {}) as { waitsFor?: unknown };
+  return typeof waitsFor === 'string' && waitsFor !== '';
+}
+
+/** The states around a final one that have come to their end with it, the innermost first; a parallel one where all of its regions can. */
+function endedBy({ type, parent }: StateNode, { states }: Reach): StateNode[] {
+  const ended: StateNode[] = [];
+  if (type !== 'final') return ended;
+  for (let one = parent; one !== undefined; one = one.parent) {
+    if (one.type === 'parallel' && !isDone(one, states)) break;
+    ended.push(one);
+    if (one.parent?.type !== 'parallel') break;
+  }
+  return ended;
 }
 
 export function killing(leaf: StateNode, reach: Reach, kill: string): Verdict {

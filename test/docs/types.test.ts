@@ -19,18 +19,23 @@ const tsc = async (...args: string[]): Promise<string[]> => {
 };
 
 const CONSUMER = `
-import { createTroupe, durable, module, plan, tool, type RunHandle } from 'troupe';
+import { childRun, createTroupe, durable, module, plan, tool, toolActor, type RunHandle } from 'troupe';
 import { runMachine } from 'troupe/machines';
-import { setup } from 'xstate';
+import { setup, type InputFrom, type OutputFrom } from 'xstate';
 import { z } from 'zod';
 
 const hello = tool({ name: 'hello', description: 'Says hello', inputSchema: z.object({ to: z.string() }), execute: ({ to }) => to });
 const hellos = plan({ name: 'hellos', module: module({ name: 'm', tools: [hello] }) }).step('a', hello, { input: () => ({ to: 'x' }) });
+const caller = toolActor(hello);
+const asked: InputFrom<typeof caller> = { to: 'x' };
+const told = (exit: OutputFrom<typeof caller>): string => (exit.status === 'succeeded' ? exit.output : asked.to);
+const one = childRun(hellos.output(({ a }) => a.length));
+const length = (output: OutputFrom<typeof one>): number => output;
 const still = durable(setup({}).createMachine({}), { name: 'still', version: '1' });
 const troupe = await createTroupe({ definitions: [still] });
 const { a }: { a: string } = await troupe.execute(hellos, {});
 export const run: RunHandle = await troupe.start(still);
-export const used: readonly unknown[] = [a, runMachine.id];
+export const used: readonly unknown[] = [a, runMachine.id, told, length];
 await troupe[Symbol.asyncDispose]();
 `;
 

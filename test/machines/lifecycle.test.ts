@@ -33,7 +33,7 @@ const policy: ToolPolicy = {
   timeoutMs: 1,
   retry: { attempts: 3, delayMs: 500, maxDelayMs: 30_000 },
   seed: () => 'run/call',
-  approval: undefined,
+  isJudged: false,
   approvalTimeoutMs: 60_000,
   accepts: () => true,
 };
@@ -64,7 +64,7 @@ const SHAPES: Record<keyof typeof machines, Record<string, Shape>> = {
   },
   toolMachine: {
     'without approval': { machine: machines.toolMachine(policy), unused: ['asking', 'awaitingApproval'] },
-    'with approval': { machine: machines.toolMachine({ ...policy, approval: () => undefined }) },
+    'with approval': { machine: machines.toolMachine({ ...policy, isJudged: true }) },
     'that reads': {
       machine: machines.toolMachine({ ...policy, effect: 'read' }),
       unused: ['asking', 'awaitingApproval'],

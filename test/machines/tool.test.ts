@@ -14,7 +14,7 @@ const POLICY: ToolPolicy = {
   timeoutMs: 1_000,
   retry: { attempts: 3, delayMs: 500, maxDelayMs: 30_000 },
   seed: () => 'run/call',
-  approval: undefined,
+  isJudged: false,
   approvalTimeoutMs: 0,
   accepts: (output) => z.object({ id: z.string() }).safeParse(output).success,
 };

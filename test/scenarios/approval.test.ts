@@ -55,8 +55,11 @@ describe('a call that needs approval', () => {
     await run.approve('body', { by: 'ana' });
     expect((await run.result()).success).toBe(true);
     expect(sent).toEqual([OUT.to]);
-    const approved = (await entriesOf(run)).filter(({ type }) => type === 'message.received');
-    expect(approved).toMatchObject([{ target: 'body', event: { event: { type: 'troupe.approve' }, by: 'ana' } }]);
+    const told = (await entriesOf(run)).filter(({ type }) => type === 'message.received');
+    expect(told).toMatchObject([
+      { target: 'body', event: { event: { type: 'troupe.judged', parsed: OUT } } },
+      { target: 'body', event: { event: { type: 'troupe.approve' }, by: 'ana' } },
+    ]);
   });
 
   test('fails when it is denied, or when nobody decides in time, and never begins', async () => {

@@ -400,3 +400,37 @@ test('a fork is told once, and what it was forked from stays as it was told', as
   expect(rows.filter((row) => row.run === run.id)).toEqual(before);
   expect(rows.filter((row) => row.run === 'y')).toMatchObject([{ action: 'fork', by: 'bob', about: 'x/4' }]);
 });
+
+test('a fork stands where it was begun, not where what it has copied was', async () => {
+  const clock = new SimulatedClock();
+  const troupe = await opened({ clock });
+  await works(troupe);
+  clock.increment(1_000);
+  const other = await troupe.start(send, { to: 'eve' }, { id: 'm' });
+  clock.increment(1_000);
+  const fork = await troupe.fork('x', { id: 'a' });
+  const { createdAt, startedAt } = await fork.summary();
+  expect([createdAt, startedAt]).toEqual([clock.now(), clock.now()]);
+  expect((await troupe.runs()).map(({ run }) => run)).toEqual(['x', other.id, 'a']);
+  const rows = await auditOf(troupe);
+  expect(rows.map(({ run }) => run)).toEqual(['x', other.id, 'a']);
+  expect(rows.map(({ at }) => at)).toEqual(rows.map(({ at }) => at).toSorted((a, b) => a - b));
+});
+
+test('what was acknowledged, and not taken before the run had ended, is told as that', async () => {
+  const store = new FaultyStore();
+  const owner = await opened({ backend: store, definitions: [send] });
+  const other = await opened({ backend: store, definitions: [send] });
+  await owner.start(send, { to: 'eve' }, { id: 'x', tenant: 'acme', by: 'ana' });
+  const far = await other.attach('x');
+  // The owner looks into the inbox too late.
+  const held = store.holdOnce('read');
+  const { seq } = await far.checkpoint('c', { by: 'mallory' });
+  await held.reached;
+  await far.kill('stop', { by: 'bob' });
+  held.release();
+  const rows = await auditOf(other, { run: 'x' });
+  expect(actionsOf(rows)).toEqual(['start', 'kill', 'end', 'refuse']);
+  const reason = 'not taken: the run had ended';
+  expect(rows[3]).toMatchObject({ by: 'mallory', about: 'checkpoint', tenant: 'acme', reason, cause: `inbox/${seq}` });
+});

@@ -47,7 +47,9 @@ describe('what was before the cut is of the run it comes from', () => {
 
   test('a call that was approved there and has not ended waits here for an approval of its own, as one that waits there does', async () => {
     const { troupe, clock, entries, outside } = await done();
-    const approved = seqOf(entries, 'message.received', 'body/pay');
+    const isApproved = ({ event }: Entry): boolean =>
+      (event as { event?: { type: string } })?.event?.type === 'troupe.approve';
+    const approved = entries.find(isApproved)?.seq ?? 0;
     const after = (await troupe.fork('first', { at: approved, id: 'after' })) as RunHandle;
     expect(await after.approvals()).toMatchObject([{ call: 'body/pay', run: 'after' }]);
     await finish(troupe, after, clock);

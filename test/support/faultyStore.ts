@@ -1,6 +1,7 @@
 import { ClosedError, embedded, type Backend, type BackendFactory, type OwnerId } from '../../src/index.ts';
 
-type Operation = 'append' | 'put' | 'read';
+/** `written`: a put that is done, and not acknowledged. */
+type Operation = 'append' | 'put' | 'written' | 'read';
 
 /** One store in memory that outlives the troupes opened on it, and fails or waits where it is told to. */
 export class FaultyStore implements BackendFactory {
@@ -30,6 +31,19 @@ export class FaultyStore implements BackendFactory {
       return held;
     });
     return { reached, release };
+  }
+
+  /** Others take these owners for gone; they go on. */
+  readonly takenForGone = new Set<OwnerId>();
+
+  /** Whose backends are open, in the order in which they were. */
+  get owners(): OwnerId[] {
+    return [...this.#alive];
+  }
+
+  /** The processes of all who have opened it are gone: nothing of what they ask for is done any more. */
+  crash(): void {
+    this.#alive.clear();
   }
 
   /** The runs that are registered as not ended. */
@@ -67,14 +81,17 @@ export class FaultyStore implements BackendFactory {
       registry: {
         get: (key) => registry.get(key),
         put: async (...fact) => {
-          if (fact[0].startsWith('open.')) await this.#take('put', owner);
-          return registry.put(...fact);
+          const [key] = fact;
+          if (key.startsWith('open.')) await this.#take('put', owner);
+          const revision = await registry.put(...fact);
+          if (key.startsWith('open.')) await this.#take('written', owner);
+          return revision;
         },
         delete: (key) => registry.delete(key),
         list: (prefix) => registry.list(prefix),
         watch: (prefix, changed) => registry.watch(prefix, changed),
       },
-      alive: (other) => Promise.resolve(this.#alive.has(other)),
+      alive: (other) => Promise.resolve(this.#alive.has(other) && !this.takenForGone.has(other)),
       close: async () => void this.#alive.delete(owner),
     };
   }

@@ -42,7 +42,7 @@ export function audit(run: string | undefined, options: AuditOptions): Promise<E
       return await Promise.race([
         print(),
         driving.left().then(() => EXIT.left),
-        nobodyReads().then(() => EXIT.completed),
+        nobodyReads(),
       ]);
     } finally {
       over = true;

@@ -38,7 +38,7 @@ export function logs(id: string, options: LogsOptions): Promise<ExitCode> {
       return await Promise.race([
         print(),
         driving.left().then(() => EXIT.left),
-        nobodyReads().then(() => EXIT.completed),
+        nobodyReads(),
       ]);
     } finally {
       over = true;

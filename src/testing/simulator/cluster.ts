@@ -1,8 +1,10 @@
+import { runId } from '../../protocol/ids.ts';
 import { createTroupe } from '../../troupe.ts';
 import type { TroupeOptions } from '../../options.ts';
 import type { Fault, Plan } from './plan.ts';
 import { Process } from './process.ts';
 import { Random } from './random.ts';
+import { damage } from './store/damage.ts';
 import type { Lost } from './store/disk.ts';
 import type { SimulatedStore } from './store/store.ts';
 import type { Timeline } from './timeline.ts';
@@ -11,6 +13,7 @@ interface Told {
   trace(line: string): void;
   report(process: Process, error: unknown, where: string): void;
   lost(lost: Lost[]): void;
+  damaged(run: string, seq: number): void;
 }
 
 /** The processes of a simulation, each a troupe of its own on one store, and what befalls them. */
@@ -151,6 +154,10 @@ export class Cluster {
       case 'duplicates':
         bus.duplicates.set(fault.name, fault.rate);
         return later(fault.forMs, () => bus.duplicates.delete(fault.name));
+      case 'damage': {
+        const seq = damage(this.#store.disk.journals.get(runId(fault.run)) ?? [], fault);
+        return seq === undefined ? undefined : this.#told.damaged(fault.run, seq);
+      }
       case 'jump':
         this.#offset = Math.abs(this.#offset + fault.byMs) > Math.abs(fault.byMs) ? 0 : this.#offset + fault.byMs;
     }

@@ -1,30 +1,29 @@
-import { TroupeError } from '../../protocol/errors.ts';
+import { ReplayDivergenceError, TroupeError } from '../../protocol/errors.ts';
+import type { Width } from '../../protocol/receipt.ts';
+import type { Receipt } from '../../protocol/receipt.ts';
 import type { RunHandle } from '../../run.ts';
 import type { Troupe } from '../../troupe.ts';
 import type { Audit } from './checks/audit.ts';
+import { ENOUGH } from './checks/switches.ts';
 import type { Cluster } from './cluster.ts';
-import type { Act, RunPlan } from './plan.ts';
+import type { Act, Plan } from './plan.ts';
 import type { Process } from './process.ts';
-import type { Random } from './random.ts';
+import { plentyFor, type FundPlan } from './funds.ts';
+import { decide } from './deciding.ts';
+import { forkOf } from './forks.ts';
+import { knownOf, type Known } from './known.ts';
+import { Random } from './random.ts';
 import type { Timeline } from './timeline.ts';
+import { isWhole, WideKills } from './wideKills.ts';
 import type { Workload } from './workload.ts';
 import type { World } from './world.ts';
 
-/** What one run's people have asked for, and what they were told: the reference that the journal is held against. */
-export interface Known {
-  readonly plan: RunPlan;
-  /** Acknowledged, at virtual time. */
-  started: number | undefined;
-  killed: { at: number; inDoubt: readonly string[]; status: string } | undefined;
-  /** Messages by number: true once they were acknowledged. */
-  readonly sent: Map<number, boolean>;
-  result: { success: boolean; data: unknown } | undefined;
-  /** A power cut took back something of it that was acknowledged for less. */
-  excused: boolean;
-}
+const WITH_A_FORK: readonly Act['deed'][] = ['send', 'kill', 'pause', 'decide', 'result', 'replay', 'fork'];
+
+const AGAIN_MS = 1_000;
 
 /** Nothing that a run of a workload could spend. */
-const PLENTY = { tokens: 1e12, usd: 1e6, steps: 1e9, toolCalls: 1e9, wallClock: '365d' } as const;
+const PLENTY = { tokens: 1e12, usd: 1e5, steps: 1e9, toolCalls: 1e9, wallClock: '365d' } as const;
 
 /** Those outside the cluster: they start runs, send to them, decide about them, and remember what was acknowledged. */
 export class People {
@@ -32,10 +31,16 @@ export class People {
   readonly #timeline: Timeline;
   readonly #cluster: Cluster;
   readonly #audit: Audit;
-  readonly #world: World;
+  readonly #wide: WideKills;
+  readonly #deciding: Parameters<typeof decide>[2];
   readonly #workload: Workload;
+  readonly #seed: number;
+  readonly #safetyMs: number;
   readonly #random: Random;
   readonly #trace: (line: string) => void;
+  readonly #funded = new Map<string, { fund: FundPlan; since: number | undefined }>();
+  /** After the faults: asked to begin, and not answered yet. */
+  readonly starting = new Set<string>();
   #sent = 0;
 
   constructor(ports: {
@@ -44,55 +49,80 @@ export class People {
     audit: Audit;
     world: World;
     workload: Workload;
-    random: Random;
+    plan: Plan;
     trace: (line: string) => void;
   }) {
     this.#timeline = ports.timeline;
     this.#cluster = ports.cluster;
     this.#audit = ports.audit;
-    this.#world = ports.world;
     this.#workload = ports.workload;
-    this.#random = ports.random;
+    this.#seed = ports.plan.seed;
+    this.#safetyMs = ports.plan.safetyMs;
+    this.#random = new Random(ports.plan.seed, 'people');
     this.#trace = ports.trace;
+    this.#wide = new WideKills(ports.audit, ports.trace);
+    this.#deciding = { random: this.#random, audit: ports.audit, world: ports.world };
   }
 
-  begin(runs: readonly RunPlan[], acts: readonly Act[]): void {
+  begin({ runs, acts, funds }: Plan): void {
+    for (const fund of funds) this.#fund(fund);
     for (const plan of runs) {
-      const known = { plan, started: undefined, killed: undefined, sent: new Map(), result: undefined, excused: false };
+      const known = knownOf(plan);
       this.known.set(plan.name, known);
       this.#timeline.after(plan.at, undefined, () => this.#start(known, runs.indexOf(plan)));
     }
     for (const act of acts) this.#timeline.after(act.at, undefined, () => this.#do(act));
   }
 
-  async #killAll(known: Known, troupe: Troupe | undefined): Promise<void> {
-    const { name } = this.#kindOf(known).definition;
-    const { runs } = (await troupe?.kill({ definition: name }, 'all of these')) ?? { runs: [] };
-    this.#trace(`all runs of ${name} are killed`);
-    this.#audit.off.add(name);
-    for (const { run, status } of runs) if (status === 'killed') this.#audit.seal(run);
+  /** As often as it takes. */
+  #fund(fund: FundPlan): void {
+    const { tenant } = fund;
+    if (this.#funded.get(tenant)?.since !== undefined) return;
+    this.#funded.set(tenant, { fund, since: undefined });
+    this.#at(`sets the budget of ${tenant}`, 0, async ({ troupe }) => {
+      if (troupe === undefined) return;
+      await troupe.setBudget(fund);
+      this.#funded.set(tenant, { fund, since: this.#timeline.now });
+    });
+    this.#timeline.after(AGAIN_MS, undefined, () => this.#fund(fund));
   }
 
-  /** Whatever was switched off may begin again. */
-  async #lift(troupe: Troupe | undefined): Promise<void> {
-    this.#audit.off.clear();
-    for (const thrown of (await troupe?.switches()) ?? [])
-      if ('definition' in thrown) await troupe?.lift({ definition: thrown.definition });
+  /** What a run shares with others. */
+  #widthOf(known: Known, width: Act['width']): Width {
+    if (width === 'all') return { all: true };
+    return width === 'tenant' ? { tenant: known.plan.tenant } : { definition: this.#kindOf(known).definition.name };
+  }
+
+  /** The faults are over. */
+  #helps(): boolean {
+    return this.#timeline.now >= this.#safetyMs;
+  }
+
+  /** All processes know of its tenant's budget by now. */
+  #isReady({ plan: { tenant } }: Known): boolean {
+    const known = this.#funded.get(tenant);
+    return known === undefined || this.#timeline.now > (known.since ?? Infinity) + AGAIN_MS;
   }
 
   /** A heal is over: whatever waits for somebody is decided, in favour of an end. */
   help(): void {
-    this.#at('lifts', this.#random.whole(0, 11), ({ troupe }) => this.#lift(troupe));
+    for (const { fund } of this.#funded.values())
+      this.#at(`gives ${fund.tenant} plenty`, this.#random.whole(0, 11), ({ troupe }) =>
+        troupe?.setBudget(plentyFor(fund)),
+      );
+    this.#at('lifts', this.#random.whole(0, 11), ({ troupe }) => troupe && this.#wide.liftAll(troupe));
     for (const run of new Set([...this.known.keys(), ...this.#audit.runs.keys()])) {
       const known = this.known.get(run);
       const facts = this.#audit.runs.get(run);
       const exists = (facts?.entries.length ?? 0) > 0;
       if (facts?.end !== undefined || (!exists && (known?.started === undefined || known.excused))) continue;
       // Whoever was told of an error, or of nothing, or knows of the power cut, asks again.
-      if (known !== undefined && (known.started === undefined || known.excused))
+      if (known !== undefined && known.origin === undefined && (known.started === undefined || known.excused))
         this.#start(known, this.#random.whole(0, 11));
+      if (known?.origin !== undefined && known.started === undefined)
+        this.#at(`recovers ${run}`, this.#random.whole(0, 11), ({ troupe }) => troupe?.recover(run));
       this.#ask('helps', run, this.#random.whole(0, 11), async (handle) => {
-        await this.#decide(run, handle, true);
+        await decide(handle, true, this.#deciding);
         const summary = await handle.summary();
         if (summary.status === 'paused') await handle.resume({ budget: PLENTY });
         const finish = known && this.#kindOf(known).finish;
@@ -108,18 +138,24 @@ export class People {
   }
 
   #start(known: Known, by: number): void {
-    const { name: id, input, budget } = known.plan;
+    if (!this.#isReady(known)) {
+      // When the faults are over it is started by whoever helps.
+      if (!this.#helps()) this.#timeline.after(AGAIN_MS, undefined, () => this.#start(known, by));
+      return;
+    }
+    const { name: id, input, budget, tenant } = known.plan;
     const { definition } = this.#kindOf(known);
     this.#at(`starts ${id}`, by, async ({ troupe }) => {
-      const options = { id, ...(budget && { budget }) };
+      const options = { id, tenant, ...(budget && { budget }) };
       if (troupe === undefined) return;
-      const { status } = await troupe.start(definition, input, options);
+      if (this.#helps()) this.starting.add(id);
+      const { status } = await troupe.start(definition, input, options).finally(() => this.starting.delete(id));
       known.started ??= this.#timeline.now;
       this.#trace(`${id} is started (${status})`);
     });
   }
 
-  #do({ run, deed, by }: Act): void {
+  #do({ name, run, deed, by, width }: Act): void {
     const known = this.known.get(run);
     if (known === undefined) return;
     const ask = (then: (handle: RunHandle) => Promise<unknown>): void => this.#ask(deed, run, by, then);
@@ -130,13 +166,26 @@ export class People {
         return ask((handle) => Promise.all(Array.from({ length: 5 }, () => this.#send(known, handle))));
       case 'kill':
         return ask(async (handle) => {
-          const { status, inDoubt } = await handle.kill('enough');
+          const { status, inDoubt, runs, left } = await handle.kill(`${ENOUGH}${run}`);
           known.killed ??= { at: this.#timeline.now, inDoubt, status };
-          if (status === 'killed') this.#audit.seal(run);
+          // What a store that failed has left is in the receipt, and is killed later.
+          if (status === 'killed') this.#audit.seal(run, left.length === 0 && isWhole(runs));
           this.#trace(`${run} is killed (${status})`);
         });
       case 'killAll':
-        return this.#at(`kills all like ${run}`, by, ({ troupe }) => this.#killAll(known, troupe));
+        return this.#at(
+          `kills all like ${run}`,
+          by,
+          ({ troupe }) => troupe && this.#wide.kill(this.#widthOf(known, width), troupe),
+        );
+      case 'fork':
+        return this.#at(`forks ${run}`, by, ({ troupe }) => troupe && this.#fork(known, name, troupe));
+      case 'lift':
+        return this.#at(
+          `lifts what ${run} is of`,
+          by,
+          ({ troupe }) => troupe && this.#wide.lift(this.#widthOf(known, width), troupe),
+        );
       case 'pause':
         return ask((handle) => handle.pause('wait'));
       case 'resume':
@@ -144,7 +193,7 @@ export class People {
       case 'checkpoint':
         return ask((handle) => handle.checkpoint('here'));
       case 'decide':
-        return ask((handle) => this.#decide(run, handle, false));
+        return ask((handle) => decide(handle, false, this.#deciding));
       case 'result':
         return ask(async (handle) => {
           const { success, data } = await handle.result();
@@ -157,6 +206,29 @@ export class People {
     }
   }
 
+  async #fork(from: Known, act: string, troupe: Troupe): Promise<void> {
+    // Of its own, so that what is left out of a plan changes nothing here.
+    const random = new Random(this.#seed, act);
+    const { name: run } = from.plan;
+    const id = `${act}f`;
+    const { options, mayDiverge } = forkOf(this.#audit.of(run).entries, random);
+    const known = knownOf({ ...from.plan, name: id }, run);
+    this.known.set(id, known);
+    const where = `${id} at ${options.at ?? 'its end'}, ${Object.keys(options.replace ?? {}).join() || 'nothing'} replaced`;
+    this.#trace(`${run} is to be forked as ${where}`);
+    try {
+      await troupe.fork(run, { ...options, id });
+    } catch (error) {
+      if (!(mayDiverge && error instanceof ReplayDivergenceError)) throw error;
+      if (this.#audit.of(id).entries.length > 0)
+        this.#audit.violated('R2', id, `it is there, though its fork was refused: ${error.message}`);
+      return;
+    }
+    known.started = this.#timeline.now;
+    this.#trace(`${run} is forked as ${id}`);
+    if (random.chance(0.5)) this.#do({ name: id, at: 0, run: id, deed: random.pick(WITH_A_FORK), by: 0, width: 'all' });
+  }
+
   async #send(known: Known, handle: RunHandle): Promise<void> {
     const message = this.#kindOf(known).message?.((this.#sent += 1));
     if (message === undefined) return;
@@ -166,31 +238,6 @@ export class People {
     this.#trace(`${known.plan.name} has message ${message.n}`);
   }
 
-  async #decide(run: string, handle: RunHandle, kindly: boolean): Promise<void> {
-    for (const { call, hash, input } of await handle.approvals()) {
-      if (!kindly && this.#random.chance(0.2)) {
-        await handle.deny(call, { by: 'boss', hash, reason: 'no' });
-        continue;
-      }
-      const by = !kindly && this.#random.chance(0.15) ? 'mallory' : 'boss';
-      this.#audit.shown.set(`${run} ${call}`, JSON.stringify(input));
-      const wrong = !kindly && this.#random.chance(0.15);
-      await handle.approve(call, { by, hash: wrong ? hash.replace(/^./, (c) => (c === '0' ? '1' : '0')) : hash });
-    }
-    for (const { call } of await handle.inDoubt()) {
-      const done = this.#world.of(run, call).find(({ performed }) => performed);
-      const gone = this.#world.of(run, call).every(({ process }) => process.gone || process.closed);
-      const intended = this.#audit
-        .of(run)
-        .call(call)
-        .intents.map(({ epoch }) => this.#audit.of(run).writers.get(epoch));
-      const nobody = gone && intended.every((process) => process === undefined || process.gone || process.closed);
-      if (done !== undefined) await handle.resolve(call, { output: done.output });
-      else if (nobody && this.#random.chance(0.7)) await handle.resolve(call, { retry: true });
-      else await handle.resolve(call, { error: new Error('planned: given up') });
-    }
-  }
-
   #ask(what: string, run: string, by: number, then: (handle: RunHandle) => Promise<unknown>): void {
     this.#at(`${what} ${run}`, by, async ({ troupe }) => {
       if (troupe !== undefined) await then(await troupe.attach(run));
@@ -198,14 +245,15 @@ export class People {
   }
 
   /** At one of the processes that serve now. What it refuses, it refuses by an error of its own. */
-  #at(what: string, by: number, then: (process: Process) => Promise<unknown>): void {
+  #at(what: string, by: number, then: (process: Process) => Promise<unknown> | undefined): void {
     const { serving } = this.#cluster;
     const process = serving[by % serving.length];
     if (process === undefined) return;
     this.#timeline.after(0, process, () => {
       this.#trace(`${process.name} is asked: ${what}`);
-      then(process).catch((error: unknown) => {
+      then(process)?.catch((error: unknown) => {
         this.#trace(`${process.name} refuses: ${what}: ${String(error).slice(0, 160)}`);
+        if (this.#audit.damages.reportedBy(error)) return;
         if (!(error instanceof TroupeError)) this.#audit.violated('S2', what, `refused with ${String(error)}`);
         else if (error.code === 'CORRUPT_JOURNAL' || error.code === 'REPLAY_DIVERGENCE')
           this.#audit.violated('R1', what, error.message);

@@ -1,4 +1,5 @@
 import type { BudgetOptions } from '../../define/budget.ts';
+import { fundOf, type FundPlan } from './funds.ts';
 import { Random } from './random.ts';
 import type { Workload } from './workload.ts';
 
@@ -11,14 +12,17 @@ export interface RunPlan {
   readonly kind: number;
   readonly input: unknown;
   readonly budget: BudgetOptions | undefined;
+  readonly tenant: string;
 }
 
 type Deed =
   | 'send'
   | 'burst'
   | 'kill'
-  /** All runs of its definition, and none begins until that is lifted. */
+  /** All runs of its definition, or of its tenant, or all there are; and none begins until that is lifted. */
   | 'killAll'
+  | 'lift'
+  | 'fork'
   | 'pause'
   | 'resume'
   | 'decide'
@@ -33,6 +37,8 @@ export interface Act {
   readonly deed: Deed;
   /** Of the processes that serve then. */
   readonly by: number;
+  /** Of what it shares with others. */
+  readonly width: 'definition' | 'tenant' | 'all';
 }
 
 export type StoreError = 'full' | 'io' | 'ambiguous';
@@ -48,8 +54,16 @@ export type Fault = { readonly name: string; readonly at: number } & (
   | { readonly kind: 'duplicates'; readonly rate: number; readonly forMs: number }
   /** Processes that begin from now on see another wall clock. */
   | { readonly kind: 'jump'; readonly byMs: number }
+  | Damage
 );
-type FaultKind = Fault['kind'];
+/** The journal of a run is altered where it is kept. `place`: where, from 0 to 1. */
+export interface Damage {
+  readonly kind: 'damage';
+  readonly run: string;
+  readonly how: 'byte' | 'hash' | 'missing' | 'twice';
+  readonly place: number;
+}
+type FaultKind = Exclude<Fault['kind'], 'damage'>;
 
 export interface Plan {
   readonly seed: number;
@@ -65,6 +79,8 @@ export interface Plan {
   readonly watched: boolean;
   /** Virtual time with faults. */
   readonly safetyMs: number;
+  /** Tenants that have a budget. */
+  readonly funds: readonly FundPlan[];
   readonly runs: readonly RunPlan[];
   readonly acts: readonly Act[];
   readonly faults: readonly Fault[];
@@ -86,7 +102,10 @@ const DEEDS: readonly Deed[] = [
   'replay',
   'checkpoint',
   'killAll',
+  'lift',
+  'fork',
 ];
+const WIDTHS: readonly Act['width'][] = ['definition', 'definition', 'tenant', 'tenant', 'tenant', 'all'];
 const FAULTS: readonly FaultKind[] = [
   'crash',
   'crash',
@@ -111,24 +130,33 @@ export function planOf(seed: number, workload: Workload): Plan {
   const processes = random.whole(1, 4);
   const safetyMs = random.pick([8_000, 20_000, 60_000]);
   const kinds = workload.kinds.map((_, index) => index).filter(() => random.chance(0.5));
+  const tenants = random.chance(0.4) ? ['a', 'b'] : ['default'];
   const runs = Array.from({ length: random.whole(1, 6) }, (_, index): RunPlan => {
     const kind = kinds.length === 0 ? random.whole(0, workload.kinds.length - 1) : random.pick(kinds);
     const of = workload.kinds[kind];
     const at = random.between(0, safetyMs * 0.5);
-    return { name: `r${index}`, at, kind, input: of?.input?.(random), budget: of?.budget?.(random) };
+    const tenant = random.pick(tenants);
+    return { name: `r${index}`, at, kind, input: of?.input?.(random), budget: of?.budget?.(random), tenant };
   });
   const deeds = DEEDS.filter(() => random.chance(0.6));
   const acts = runs.flatMap((run) =>
     Array.from({ length: deeds.length === 0 ? 0 : random.whole(0, 8) }, (_, index): Act => {
       const at = run.at + random.next() ** 2 * (safetyMs - run.at);
-      return { name: `${run.name}a${index}`, at, run: run.name, deed: random.pick(deeds), by: random.whole(0, 11) };
+      const [deed, by, width] = [deedOf(random, deeds), random.whole(0, 11), random.pick(WIDTHS)];
+      return { name: `${run.name}a${index}`, at, run: run.name, deed, by, width };
     }),
   );
-  const on = FAULTS.filter(() => random.chance(0.4));
+  const damaged = random.chance(0.1) ? random.pick(runs) : undefined;
+  const funds = damaged === undefined && tenants.length > 1 && random.chance(0.3) ? [fundOf('a', random)] : [];
+  // A power cut may take back what a tenant has drawn, or what is damaged; periods are counted by clocks that agree.
+  const calm = funds.length > 0 || damaged !== undefined;
+  const possible = FAULTS.filter((kind) => !calm || (kind !== 'power' && kind !== 'jump'));
+  const on = possible.filter(() => random.chance(0.4));
   const count = on.length === 0 ? 0 : random.whole(1, 12);
   const faults = Array.from({ length: count }, (_, index) =>
     faultOf(`f${index}`, random.pick(on), random, { processes, safetyMs }),
   );
+  if (damaged !== undefined) faults.push(damageOf(damaged, random, safetyMs));
   return {
     seed,
     processes,
@@ -138,10 +166,23 @@ export function planOf(seed: number, workload: Workload): Plan {
     trouble: random.pick([0, 0.2, 0.5]),
     watched: random.chance(0.15),
     safetyMs,
+    funds,
     runs,
     acts: acts.sort((a, b) => a.at - b.at),
     faults: faults.sort((a, b) => a.at - b.at),
   };
+}
+
+function damageOf({ name: run, at: begun }: RunPlan, random: Random, safetyMs: number): Fault {
+  const at = begun + random.next() ** 3 * (safetyMs - begun);
+  const how = random.pick(['byte', 'byte', 'hash', 'missing', 'twice'] as const);
+  return { name: 'damage', at, kind: 'damage', run, how, place: random.next() };
+}
+
+/** A fork is another run: not as often as the rest. */
+function deedOf(random: Random, deeds: readonly Deed[]): Deed {
+  const deed = random.pick(deeds);
+  return deed === 'fork' && random.chance(0.5) ? 'send' : deed;
 }
 
 function faultOf(

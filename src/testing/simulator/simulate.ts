@@ -2,18 +2,20 @@ import { createHash } from 'node:crypto';
 import type { AnyActorRef, InspectionEvent } from 'xstate';
 import '../../frame.ts';
 import { entryOf } from '../../chain.ts';
+import { decode } from '../../codec.ts';
 import { TroupeError } from '../../protocol/errors.ts';
 import { runId } from '../../protocol/ids.ts';
+import type { KillSwitch, Width } from '../../protocol/receipt.ts';
 import { Audit, type Violation } from './checks/audit.ts';
 import { checkEnd, checkWorld } from './checks/end.ts';
 import { digestOf, folds } from './checks/fold.ts';
+import { widthOf } from './checks/switches.ts';
 import { Cluster } from './cluster.ts';
 import { People } from './people.ts';
 import type { Plan } from './plan.ts';
 import type { Process } from './process.ts';
-import { Random } from './random.ts';
 import { SimulatedStore } from './store/store.ts';
-import type { Lost } from './store/disk.ts';
+import type { Disk, Lost } from './store/disk.ts';
 import { Timeline } from './timeline.ts';
 import { enter, World } from './world.ts';
 import type { Workload } from './workload.ts';
@@ -79,7 +81,7 @@ class Simulation {
     this.#workload = workload;
     const timeline = this.#timeline;
     const trace = (line: string): void => void this.#lines.push(`${timeline.now.toFixed(3)} ${line}`);
-    this.audit = new Audit(timeline, trace);
+    this.audit = new Audit(timeline, lateMs(plan), trace);
     this.world = new World(timeline, plan.seed, plan.trouble, (performance) =>
       this.audit.begins(performance, this.world),
     );
@@ -88,21 +90,21 @@ class Simulation {
       trace,
       report: (process: Process, error: unknown, where: string) => this.#reported(process, error, where, trace),
       lost: (lost: Lost[]) => this.#lost(lost),
+      damaged: (run: string, seq: number) => this.audit.damages.add(run, seq),
     };
     this.#cluster = new Cluster(timeline, this.#store, plan, told, (process) => ({
       definitions: workload.kinds.map(({ definition }) => definition),
       ...(plan.watched && { inspect: (event) => this.#inspects(process, event) }),
     }));
-    const random = new Random(plan.seed, 'people');
     const { audit, world } = this;
-    this.#people = new People({ timeline, cluster: this.#cluster, audit, world, workload, random, trace });
+    this.#people = new People({ timeline, cluster: this.#cluster, audit, world, workload, plan, trace });
     if (plan.watched) audit.delivered = (process, run, seq) => this.#delivered(process, run, seq);
   }
 
   async run(): Promise<Outcome> {
-    const { seed, runs, acts, safetyMs } = this.#plan;
+    const { seed, safetyMs } = this.#plan;
     this.#cluster.begin();
-    this.#people.begin(runs, acts);
+    this.#people.begin(this.#plan);
     await this.#timeline.until(() => this.#failed, safetyMs);
     if (!this.#failed) await this.#liveness();
     const healedMs = this.#timeline.now - safetyMs;
@@ -148,7 +150,7 @@ class Simulation {
   #mustHaveTaken(): void {
     for (const [run, { sent, excused }] of this.#people.known) {
       const { end, messages } = this.audit.of(run);
-      if (excused || end !== undefined) continue;
+      if (excused || end !== undefined || this.audit.isDamaged(run)) continue;
       for (const [n, acknowledged] of sent)
         if (acknowledged && !messages.has(n))
           this.audit.violated('L1', run, `message ${n} lies in its inbox, and nobody takes it`);
@@ -157,30 +159,59 @@ class Simulation {
 
   /** On record, or acknowledged and not excused; without an end. */
   #unfinished(): string[] {
-    const open: string[] = [];
+    const open = [...this.#people.starting];
     for (const [run, { started, excused }] of this.#people.known)
       if (started !== undefined && !excused && this.audit.of(run).end === undefined) open.push(run);
     for (const [run, { entries, end }] of this.audit.runs)
       if (entries.length > 0 && end === undefined && !open.includes(run)) open.push(run);
-    return open;
+    return this.audit.damages.count === 0 ? open : open.filter((run) => !this.audit.isDamaged(run));
   }
 
   async #ends(): Promise<void> {
     await this.#timeline.until(() => this.#failed, this.#timeline.now + SETTLE_MS);
     const { audit } = this;
     const { disk } = this.#store;
-    for (const known of this.#people.known.values()) checkEnd(known, { audit, disk, workload: this.#workload });
+    for (const known of this.#people.known.values())
+      if (!audit.isDamaged(known.plan.name)) checkEnd(known, { audit, disk, workload: this.#workload });
     checkWorld(audit, this.world);
-    for (const key of disk.facts.keys())
-      if (key.startsWith('open.') && audit.runs.get(key.slice('open.'.length))?.end !== undefined)
-        audit.violated('M1', key.slice('open.'.length), 'it has ended and is still registered');
+    audit.funds.end(audit.runs, (promise, run, what) => audit.violated(promise, run, what));
+    for (const key of disk.facts.keys()) {
+      const run = key.slice('open.'.length);
+      if (key.startsWith('open.') && audit.runs.get(run)?.end !== undefined && !audit.isDamaged(run))
+        audit.violated('M1', run, 'it has ended and is still registered');
+    }
+    await this.#damaged();
     for (const run of audit.runs.keys()) {
       const stored = disk.journals.get(runId(run)) ?? [];
-      if (stored.length === 0) continue;
+      if (stored.length === 0 || audit.damages.has(run)) continue;
       const wrong = await folds(run, stored, this.#workload, this.#showed.get(run) ?? new Map<number, string>());
       if (wrong !== undefined) audit.violated('R1', run, wrong);
     }
     await this.#closes();
+  }
+
+  /** Whoever asks is told of the damage; the others are as they ended. */
+  async #damaged(): Promise<void> {
+    const { audit } = this;
+    const [process] = this.#cluster.serving;
+    const { troupe } = process ?? {};
+    if (audit.damages.count === 0 || process === undefined || troupe === undefined) return;
+    let over = false;
+    this.#timeline.after(0, process, () => {
+      const ended = (run: string): string | undefined => audit.runs.get(run)?.end?.type.slice('run.'.length);
+      audit.damages.missed(troupe, ended).then(
+        (wrong) => {
+          for (const { run, what } of wrong) audit.violated('J4', run, what);
+          over = true;
+        },
+        (error: unknown) => {
+          audit.violated('J4', '-', `asked for all runs: ${String(error)}`);
+          over = true;
+        },
+      );
+    });
+    await this.#timeline.until(() => over, this.#timeline.now + SETTLE_MS);
+    if (!over) audit.violated('J4', '-', 'nobody answers for what is damaged');
   }
 
   /** Whatever is closed keeps nothing. */
@@ -189,7 +220,7 @@ class Simulation {
     let closed = 0;
     for (const process of serving) {
       const { live = 0, parked = 0 } = process.troupe?.counts ?? {};
-      if (live + parked > 0)
+      if (live + parked > 0 && this.audit.damages.count === 0)
         this.audit.violated('M1', '-', `${process.name} has ${live} runs live and ${parked} parked`);
       const close = (): void => void process.troupe?.close().then(() => (closed += 1));
       this.#timeline.after(0, process, close);
@@ -203,14 +234,16 @@ class Simulation {
 
   #reported(process: Process, error: unknown, where: string, trace: (line: string) => void): void {
     trace(`${process.name} reports ${where}: ${String(error).slice(0, 200)}`);
-    if (String(error).includes('planned')) return;
+    if (String(error).includes('planned') || this.audit.damages.reportedBy(error)) return;
     const bad =
       !(error instanceof TroupeError) || error.code === 'CORRUPT_JOURNAL' || error.code === 'REPLAY_DIVERGENCE';
     if (bad) this.audit.violated(error instanceof TroupeError ? 'R1' : 'S2', '-', `${where}: ${String(error)}`);
   }
 
   #lost(lost: readonly Lost[]): void {
-    this.audit.rebuild(lost, (journal) => this.#store.disk.journals.get(journal) ?? []);
+    const { disk } = this.#store;
+    this.audit.rebuild(lost, (journal) => disk.journals.get(journal) ?? []);
+    this.audit.switches.cut(switchesOn(disk));
     for (const { journal, entry } of lost) {
       const run = journal.split('/')[0] ?? journal;
       const known = this.#people.known.get(run);
@@ -234,6 +267,8 @@ class Simulation {
 
   #delivered(process: Process, run: string, seq: number): void {
     const { now } = this.#timeline;
+    // To an inspector a fork has the id of what it was forked from.
+    if (this.audit.forked.has(run)) return;
     // After the promises of this event: by then it is delivered. Who stands still shows nothing until later.
     this.#timeline.after(0, process, () => {
       if (this.#timeline.now > now) return;
@@ -247,3 +282,15 @@ class Simulation {
     });
   }
 }
+
+function switchesOn({ facts }: Disk): readonly Width[] {
+  const fact = facts.get('kill.switches');
+  return fact === undefined ? [] : (decode(fact.bytes) as KillSwitch[]).map(widthOf);
+}
+
+/** How much longer than its time a call may be under way: whoever stands still, or cannot write, cannot say that it is over. */
+const lateMs = ({ faults }: Plan): number =>
+  faults.reduce((ms, fault) => {
+    if (fault.kind === 'slow') return ms + fault.forMs + 10 * fault.upToMs;
+    return fault.kind === 'freeze' || fault.kind === 'errors' ? ms + 2 * fault.forMs + 1_000 : ms;
+  }, 1_000);

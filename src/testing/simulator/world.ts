@@ -1,3 +1,5 @@
+import type { AnyActorRef } from 'xstate';
+import { addressOf } from '../../../actors/self.ts';
 import type { Effect } from '../../protocol/entry.ts';
 import { NetworkError, RateLimitError } from '../../protocol/errors.ts';
 import type { Process } from './process.ts';
@@ -23,11 +25,12 @@ export interface Performance {
   aborted: boolean;
 }
 
-/** Who calls. For a source `addressOf(self)`, for a tool its context. */
-export interface Caller {
-  run: string;
-  call: string;
-  signal: AbortSignal;
+/** Who calls: the context that a tool's `execute` is given, or what the creator of a promise source is given. */
+export type Caller = { signal: AbortSignal } & ({ run: string; call: string } | { self: Self });
+
+/** The `self` of a source, whatever its types. */
+interface Self {
+  readonly sessionId: string;
 }
 
 export interface Effected<T> {
@@ -63,7 +66,8 @@ export class World {
   }
 
   perform<T>(what: string, caller: Caller, effected: Effected<T>): Promise<T> {
-    const { run, call, signal } = caller;
+    const { signal } = caller;
+    const { run, call } = callBy(caller);
     const process = this.#timeline.current as Process;
     const { effect, input, output, guarded = false, approvers, takes = 400, mayHang = false } = effected;
     // Of its own, so that what is left out of a plan changes nothing here.
@@ -100,6 +104,13 @@ export class World {
   }
 }
 
+function callBy(caller: Caller): { run: string; call: string } {
+  if (!('self' in caller)) return caller;
+  // A border: of an actor, its types say more than is needed here.
+  const { run, key } = addressOf(caller.self as AnyActorRef);
+  return { run, call: key };
+}
+
 /** `lost`: perhaps done, the answer was lost. `silent`: done, and never answered. */
 const ANSWERS = ['lost', 'busy', 'refused'] as const;
 const FAILURES = [...ANSWERS, 'silent'] as const;
@@ -123,7 +134,7 @@ export function enter(world: World | undefined): void {
   current = world;
 }
 
-/** Acts on the simulated world: takes virtual time, may fail as the seed says, and is remembered. */
+/** What a source or a tool of a workload does: acts on the simulated world. It takes virtual time, may fail as the seed says, and is remembered. */
 export function perform<T>(what: string, caller: Caller, effected: Effected<T>): Promise<T> {
   if (current === undefined) throw new Error(`'${what}' is performed outside a simulation; use simulate().`);
   return current.perform(what, caller, effected);

@@ -35,12 +35,14 @@ describe('a call that asks', () => {
     expect(over(limits, spent, reserved, wants)?.resource).toBe(resource);
   });
 
-  test('is told what is spent, what is reserved included, in dollars', () => {
+  test('is told what is spent and what is held back, in dollars', () => {
     expect(over({ usd: 0.5 }, { usd: 0.3 }, { usd: 0.1 }, { usd: 0.2 })).toEqual({
       resource: 'usd',
-      spent: 0.4,
+      spent: 0.3,
+      reserved: 0.1,
       limit: 0.5,
     });
+    expect(over({ steps: 1 }, { steps: 1 }, {}, {})).toEqual({ resource: 'steps', spent: 1, limit: 1 });
   });
 });
 

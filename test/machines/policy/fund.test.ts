@@ -49,10 +49,10 @@ describe('what is over', () => {
   });
 });
 
-test('a run that has ended gives back what it has not spent, in what is limited', () => {
+test('a run that has ended gives back what it has not spent; what it has spent is kept of all but time', () => {
   const drawn = drawing(drawing(fund(), x, { owners, drawn: { tokens: 30 } }), y, { owners, drawn: { tokens: 5 } });
-  const after = settled(drawn, x, { tokens: 12, steps: 3 });
-  expect(after.spent).toEqual({ tokens: 12 });
+  const after = settled(drawn, x, { tokens: 12, steps: 3, wallClockMs: 9 });
+  expect(after.spent).toEqual({ tokens: 12, steps: 3 });
   expect(spentOf(drawnIn(after)).tokens).toBe(5);
   expect(without(after, y).open).toEqual({});
 });
@@ -65,11 +65,12 @@ test('a run may be named as what every object has', () => {
 
 test('what is drawn grows and never shrinks', () => {
   const drawn = { owners, drawn: { tokens: 30, steps: 2 } };
-  expect(raised(drawn, { tokens: 10, steps: 5 })).toEqual({ owners, drawn: { tokens: 30, steps: 5 } });
+  expect(raised(drawn, { tokens: 10, steps: 5, usd: 0 })).toEqual({ owners, drawn: { tokens: 30, steps: 5, usd: 0 } });
 });
 
-test('a run draws what it asks for in what is limited, and must say how much', () => {
-  expect(share({ tokens: 5, usd: 1, steps: 3 }, { tokens: 100, usd: 2 })).toEqual({ share: { tokens: 5, usd: 1 } });
+test('a run draws what it asks for, nothing too, and must say how much of what is limited', () => {
+  const asked = { tokens: 0, usd: 1, steps: 3 };
+  expect(share({ ...asked, wallClockMs: 9 }, { tokens: 100, usd: 2 })).toEqual({ share: asked });
   expect(share({ tokens: 5 }, { tokens: 100, usd: 2 })).toEqual({ missing: 'usd' });
   expect(share({}, {})).toEqual({ share: {} });
 });

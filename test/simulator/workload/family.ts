@@ -27,7 +27,7 @@ const workerMachine = setup({
 });
 export const worker = durable(workerMachine, { name: 'worker', version: '1' });
 
-const narrow = childRun(worker, { budget: { tokens: 250 } });
+const narrow = childRun(worker, { budget: { tokens: 250, usd: 0.7 } });
 const bossMachine = setup({
   types: { context: {} as { done: string[] }, output: {} as string[] },
   actors: { worker: narrow, helper: narrow, think: toolActor(think) },
@@ -80,7 +80,7 @@ export const boss = durable(bossMachine, { name: 'boss', version: '1' });
 export function mischarged(entries: readonly Entry[]): string | undefined {
   for (const { type, target, event, seq } of entries)
     if (type === 'leaf.succeeded' && event.by === undefined && /\/think(?::\d+)?\/attempt/.test(`/${target}`))
-      if (event.cost?.tokens !== THOUGHT)
-        return `entry ${seq}: ${target} cost ${event.cost?.tokens ?? 0} tokens, not ${THOUGHT}`;
+      if (event.cost?.tokens !== THOUGHT.tokens || event.cost.usd !== THOUGHT.usd)
+        return `entry ${seq}: ${target} cost ${JSON.stringify(event.cost)}, not ${JSON.stringify(THOUGHT)}`;
   return undefined;
 }

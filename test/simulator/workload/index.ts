@@ -28,21 +28,36 @@ const miscounted = (entries: readonly Entry[]): string | undefined => {
     : `it counted ${JSON.stringify(seen)}; its journal has ${JSON.stringify(numbers)}`;
 };
 
-const steps =
+const onExhausted = ['fail', 'pause'] as const;
+
+/** Of few runs: so many steps, or so much time. */
+const little =
   (limit: number): NonNullable<Kind['budget']> =>
-  (random) =>
-    random.chance(0.25) ? { steps: random.whole(1, limit) } : undefined;
+  (random) => {
+    if (random.chance(0.25)) return { steps: random.whole(1, limit) };
+    if (random.chance(0.15)) return { wallClock: random.pick(['300ms', '2s']), onExhausted: random.pick(onExhausted) };
+    return undefined;
+  };
+
+/** Tokens or dollars, of which it may have too few. */
+const money: NonNullable<Kind['budget']> = (random) => {
+  if (random.chance(0.4)) return undefined;
+  const rest = { onExhausted: random.pick(onExhausted) };
+  return random.chance(0.5)
+    ? { tokens: random.whole(100, 1_000), ...rest }
+    : { usd: random.whole(3, 30) / 10, ...rest };
+};
 
 export const workload: Workload = {
   kinds: [
-    { definition: retrying, budget: steps(4) },
+    { definition: retrying, budget: little(4) },
     { definition: timed, message: (n) => ({ type: 'PUSH', n }) },
-    { definition: paying, budget: steps(3) },
+    { definition: paying, budget: little(3) },
     { definition: approving, input: (random) => ({ item: random.pick(['rent', 'wages']) }) },
     {
       definition: counting,
       input: (random) => ({ flood: random.chance(0.1) ? 990 : random.whole(0, 3) }),
-      budget: steps(1),
+      budget: little(1),
       message: (n) => ({ type: 'ADD', n }),
       finish: { type: 'END' },
       wrong: miscounted,
@@ -50,13 +65,10 @@ export const workload: Workload = {
     { definition: office, input: (random) => ({ fails: random.chance(0.3) }) },
     {
       definition: boss,
-      budget: (random) =>
-        random.chance(0.6)
-          ? { tokens: random.whole(100, 1_000), onExhausted: random.pick(['fail', 'pause']) }
-          : undefined,
+      budget: money,
       wrong: mischarged,
     },
-    { definition: worker, input: () => ({ item: 'alone' }), wrong: mischarged },
-    { definition: errands, budget: steps(7), waitsInLine: true },
+    { definition: worker, input: () => ({ item: 'alone' }), budget: little(4), wrong: mischarged },
+    { definition: errands, budget: little(7), waitsInLine: true },
   ],
 };

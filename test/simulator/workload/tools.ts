@@ -37,7 +37,7 @@ export const wire = acting('wire', 'irreversible', { needsApproval: true });
 /** Two at once, the others wait in line. */
 export const desk = module({ name: 'desk', tools: [look, store, charge], concurrency: 2 });
 
-export const THOUGHT = 60;
+export const THOUGHT = { tokens: 60, usd: 0.1 };
 /** Holds back more than it costs in the end. */
 export const think = tool({
   name: 'think',
@@ -47,11 +47,11 @@ export const think = tool({
   retry: { attempts: 3, delay: '100ms', maxDelay: '1s' },
   inputSchema: item,
   outputSchema: z.object({ done: z.string() }),
-  cost: { tokens: 100 },
+  cost: { tokens: 100, usd: 0.3 },
   execute: async (input, { run, call, signal, charge: costs }: ToolContext) => {
     const output = { done: `thought of ${input.item}` };
     const done = await perform('think', { run, call, signal }, { effect: 'idempotent', input, output, mayHang: true });
-    costs({ tokens: THOUGHT });
+    costs(THOUGHT);
     return done;
   },
 });

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ import { vi } from 'vitest';
 // Every command is a process of its own.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
-const MAIN = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
 const TROUPE = new URL('../../../src/index.ts', import.meta.url).href;
 
 /** `wait` ends when the file `go` is there and hears no signal; `die` ends its process, the first time; the last four are what tools should not do. */
@@ -114,6 +114,19 @@ export class Folder {
     const { code, stdout, stderr } = await this.troupe(...args, '--json');
     if (stdout.trimEnd().includes('\n')) throw new Error(`More than one line: ${stdout}`);
     return { code, data: JSON.parse(stdout) as T, stderr };
+  }
+
+  /** Once that file is there. */
+  until(name: string): Promise<void> {
+    return new Promise((resolve) => {
+      const watcher = watch(this.path, () => look());
+      const look = (): void => {
+        if (!existsSync(join(this.path, name))) return;
+        watcher.close();
+        resolve();
+      };
+      look();
+    });
   }
 
   remove(): void {

@@ -1,5 +1,7 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
+import type { PromiseActorLogic } from 'xstate';
 import { z } from 'zod';
+import { childRun, createTroupe } from '../../../src/index.ts';
 import { module } from '../../../src/define/module.ts';
 import { plan } from '../../../src/define/plan.ts';
 import { tool } from '../../../src/define/tool.ts';
@@ -157,6 +159,23 @@ describe('a step', () => {
     }>();
     const given = plan({ name: 'p', output: () => ({ sent: 1 }) }).step('a', () => 1, { when: () => true });
     expectTypeOf<OutputOf<typeof given>>().toEqualTypeOf<{ sent: number }>();
+  });
+
+  it('gives what is made of its input and the steps', async () => {
+    const made = plan({ name: 'p', inputSchema: z.object({ by: z.number() }) })
+      .step('found', () => 20)
+      .step('more', () => 1, { when: () => false })
+      .output(({ found, more, input }) => {
+        expectTypeOf(more).toEqualTypeOf<number | undefined>();
+        return found * input.by + (more ?? 0);
+      });
+    expectTypeOf<OutputOf<typeof made>>().toEqualTypeOf<number>();
+    expectTypeOf(childRun(made)).toEqualTypeOf<PromiseActorLogic<number, { by: number }>>();
+    const troupe = await createTroupe();
+    expect(await troupe.execute(made, { by: 2 })).toBe(40);
+    await troupe.close();
+    // @ts-expect-error: there is no step lost
+    made.output(({ lost }) => lost);
   });
 
   it('forgives each call of a list, and says so', () => {

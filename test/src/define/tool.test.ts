@@ -1,6 +1,7 @@
 import { describe, expect, expectTypeOf, test } from 'vitest';
+import { assign, setup } from 'xstate';
 import { z } from 'zod';
-import { createTroupe, plan, tool, type Tool } from '../../../src/index.ts';
+import { createTroupe, durable, plan, tool, toolActor, type Exit, type Tool } from '../../../src/index.ts';
 
 const bare = { name: 'send', description: 'Sends', inputSchema: z.object({}), execute: () => 1 };
 
@@ -73,5 +74,40 @@ describe('types', () => {
     tool({ ...shared, execute: () => 42 }) satisfies Tool<{ n: number }, number>;
     // @ts-expect-error: it gives a number
     tool({ ...shared, execute: () => 42 }) satisfies Tool<{ n: number }, string>;
+  });
+
+  test('a machine gives what the tool takes, and has what it gives once the call has succeeded', async () => {
+    const actors = { age: toolActor(dated), late: toolActor(dated, { timeoutMs: 1 }) };
+    const machine = setup({
+      types: { context: {} as { years: number }, output: {} as number },
+      actors,
+    }).createMachine({
+      context: { years: 0 },
+      initial: 'asking',
+      states: {
+        asking: {
+          invoke: {
+            src: 'age',
+            input: { born: '1984-05-06' },
+            onDone: {
+              target: 'asked',
+              actions: assign(({ event: { output } }) => {
+                expectTypeOf(output).toEqualTypeOf<Exit<number>>();
+                return { years: output.status === 'succeeded' ? output.output : -1 };
+              }),
+            },
+          },
+        },
+        asked: { type: 'final' },
+      },
+      output: ({ context }) => context.years,
+    });
+    setup({ actors }).createMachine({
+      // @ts-expect-error: it must be born
+      invoke: { src: 'age', input: { unit: 'years' } },
+    });
+    const troupe = await createTroupe();
+    expect(await troupe.execute(durable(machine, { name: 'asks', version: '1' }))).toBe(42);
+    await troupe.close();
   });
 });

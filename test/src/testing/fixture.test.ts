@@ -7,6 +7,7 @@ import { isBeginning, isEnd } from '../../../src/protocol/entry.ts';
 import { definitions, greeting } from '../../golden/definitions.ts';
 import { errand, finish, Outside } from '../../support/errand.ts';
 import { SimulatedClock } from '../../support/simulatedClock.ts';
+import waiting from './waiting.json' with { type: 'json' };
 
 /** A run kept beside a test, and what becomes of it with another version of its machine. */
 
@@ -65,7 +66,7 @@ describe('a fixture', () => {
     const altered = { ...fixture, entries: [first, second, ...others.slice(1)] } as RunFixture;
     await expect(importRun(altered)).rejects.toMatchObject({ code: 'CORRUPT_JOURNAL', context: { seq: 2 } });
     await expect(importRun({ ...fixture, entries: [] })).rejects.toMatchObject({ code: 'CORRUPT_JOURNAL' });
-    await expect(importRun({ ...fixture, format: 2 as 1 })).rejects.toMatchObject({ code: 'UNSUPPORTED_FORMAT' });
+    await expect(importRun({ ...fixture, format: 2 })).rejects.toMatchObject({ code: 'UNSUPPORTED_FORMAT' });
     await expect(importRun({} as RunFixture)).rejects.toMatchObject({ code: 'UNSUPPORTED_FORMAT' });
     await expect(expect(altered).not.toReplay(definition)).rejects.toMatchObject({ code: 'CORRUPT_JOURNAL' });
   });
@@ -75,11 +76,23 @@ describe('a fixture', () => {
     const short = { ...fixture, entries: fixture.entries.slice(0, -2) };
     await expect(importRun(short)).rejects.toMatchObject({ code: 'CORRUPT_JOURNAL', context: { is: null } });
     await expect(expect(short).toReplay(definition)).rejects.toMatchObject({ code: 'CORRUPT_JOURNAL' });
-    for (const other of [{ definition: 'window' }, { version: '9' }, { end: null }, { end: 'run.failed' as const }])
+    for (const other of [{ definition: 'window' }, { version: '9' }, { end: null }, { end: 'run.failed' }])
       await expect(importRun({ ...fixture, ...other })).rejects.toMatchObject({ code: 'CORRUPT_JOURNAL' });
   });
 
+  test('of a run that goes on is refused where any of its last entries are missing', async () => {
+    const { entries } = waiting;
+    await expect(waiting).toReplay(errand(new Outside()));
+    for (let left = entries.length - 1; left > 0; left -= 1) {
+      const short = { ...waiting, entries: entries.slice(0, left) };
+      await expect(importRun(short)).rejects.toMatchObject({ code: 'CORRUPT_JOURNAL', context: { seq: left } });
+    }
+    const other = { ...waiting, last: { ...waiting.last, hash: entries[0]?.hash ?? '' } };
+    await expect(importRun(other)).rejects.toMatchObject({ code: 'CORRUPT_JOURNAL' });
+  });
+
   test.each<[string, (fixture: RunFixture) => unknown]>([
+    ['last.seq', (fixture) => ({ ...fixture, last: undefined })],
     ['entries[0].seq', (fixture) => ({ ...fixture, entries: [null] })],
     [
       'entries[0].hash',
@@ -141,7 +154,9 @@ describe('toReplay', () => {
       const decoded = kept.map(({ bytes }) => entryOf(Buffer.from(bytes, 'base64')));
       const { definition, version } = decoded.findLast(isBeginning)?.event ?? { definition: '', version: '' };
       const last = decoded.at(-1)?.type;
-      return { format: 1, run, definition, version, end: last && isEnd(last) ? last : null, entries: kept };
+      const { seq = 0, hash = '' } = kept.at(-1) ?? {};
+      const end = last && isEnd(last) ? last : null;
+      return { format: 1, run, definition, version, end, last: { seq, hash }, entries: kept };
     };
     const named = (name: string): AnyDefinition => definitions.find((one) => one.name === name) as AnyDefinition;
     await expect(golden('order-shipped')).toReplay(named('order'));

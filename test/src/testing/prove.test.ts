@@ -1,6 +1,6 @@
 import { LifecycleError, proveLifecycle, type Finding, type ProveOptions } from 'troupe/testing';
 import { describe, expect, test } from 'vitest';
-import { createMachine, fromPromise, setup, type AnyStateMachine } from 'xstate';
+import { createMachine, fromCallback, fromPromise, fromTransition, setup, type AnyStateMachine } from 'xstate';
 
 const call = fromPromise(() => Promise.resolve());
 
@@ -106,6 +106,49 @@ describe('a planted fault is found and named', () => {
         },
       }),
       ['end both.two.b'],
+    ],
+    [
+      'regions that can all end, and nobody hears of it',
+      createMachine({
+        initial: 'both',
+        on: { STOP: '.end' },
+        states: {
+          both: {
+            type: 'parallel',
+            states: {
+              one: { initial: 'z', states: { z: { type: 'final' } } },
+              two: { initial: 'a', states: { a: { after: { 1: 'z' } }, z: { type: 'final' } } },
+            },
+          },
+          end: { type: 'final' },
+        },
+      }),
+      ['wait both.one.z', 'wait both.two.z'],
+    ],
+    [
+      'an inner end that is heard of, and leads nowhere',
+      createMachine({
+        initial: 'a',
+        on: { STOP: '.end' },
+        states: {
+          a: { initial: 'z', onDone: { actions: () => {} }, states: { z: { type: 'final' } } },
+          end: { type: 'final' },
+        },
+      }),
+      ['wait a.z'],
+    ],
+    [
+      'the end of a callback, or of a transition function, which never comes',
+      setup({ actors: { listen: fromCallback(() => {}) } }).createMachine({
+        initial: 'a',
+        on: { STOP: '.end' },
+        states: {
+          a: { invoke: { src: 'listen', onDone: 'end' }, on: { GO: 'b' } },
+          b: { invoke: { src: fromTransition((count: number) => count, 0), onDone: 'end' } },
+          end: { type: 'final' },
+        },
+      }),
+      ['wait a', 'wait b'],
     ],
     [
       'a machine without an end',
@@ -232,6 +275,33 @@ describe('what is sound is proved', () => {
         },
       }),
       KILL,
+    ],
+    [
+      'an end of one region beside another that goes on, and of all of them where it leads on',
+      setup({ actors: { call } }).createMachine({
+        initial: 'one',
+        on: { STOP: '.end' },
+        states: {
+          one: {
+            type: 'parallel',
+            on: { GO: 'all' },
+            states: {
+              done: { initial: 'z', states: { z: { type: 'final' } } },
+              open: { initial: 'a', states: { a: { meta: { waitsFor: 'GO' } } } },
+            },
+          },
+          all: {
+            type: 'parallel',
+            onDone: 'person',
+            states: {
+              done: { initial: 'z', states: { z: { type: 'final' } } },
+              calls: { initial: 'a', states: { a: { invoke: { src: 'call', onDone: 'z' } }, z: { type: 'final' } } },
+            },
+          },
+          person: { meta: { waitsFor: 'STOP' }, initial: 'z', states: { z: { type: 'final' } } },
+          end: { type: 'final' },
+        },
+      }),
     ],
     [
       'what history leads to',

@@ -63,7 +63,7 @@ describe('a simulation', () => {
       for (const kind of Object.keys(outcome.faults)) faults.add(kind);
     }
     expect([...faults].sort()).toEqual(
-      ['close', 'crash', 'deaf', 'duplicates', 'errors', 'freeze', 'jump', 'power', 'slow'].sort(),
+      ['close', 'crash', 'damage', 'deaf', 'duplicates', 'errors', 'freeze', 'jump', 'power', 'slow'].sort(),
     );
   });
 

@@ -132,13 +132,13 @@ export function sqliteRegistry({ db, file, clock, group, poll, ends, use, attemp
       return get(key);
     },
 
-    async put(key, value, expected) {
+    async put(key, value, expected, { barrier = false } = {}) {
       use();
       checkKey(key);
       if (expected !== undefined) checkCount(expected, 'expected', 0);
       const bytes = new Uint8Array(encodeValue(key, value));
       try {
-        const { value: made } = await group.submit(() => put(key, bytes, expected));
+        const { value: made } = await group.submit(() => put(key, bytes, expected), barrier ? 'barrier' : 'level');
         if (watches.size > 0) poll.now(look);
         return made;
       } catch (error) {

@@ -1,8 +1,7 @@
-import { beginOf } from '../../../protocol/entry.ts';
 import { decode } from '../../../codec.ts';
 import { inboxOf, runId } from '../../../protocol/ids.ts';
 import { postOf, type Post } from '../../../protocol/inbox.ts';
-import type { Known } from '../people.ts';
+import type { Known } from '../known.ts';
 import type { Disk } from '../store/disk.ts';
 import type { Workload } from '../workload.ts';
 import type { Performance, World } from '../world.ts';
@@ -26,7 +25,8 @@ export function checkEnd(
       violated('J2', `its result was told as ${JSON.stringify(told)}; its journal ends with ${end?.type}`);
   }
   const kind = workload.kinds[known.plan.kind];
-  const { budget, steps, entries } = facts;
+  const { budget, spending, entries } = facts;
+  const { steps } = spending.spent;
   // What it was told when it was told: a larger budget may have come since.
   const limits = entries.flatMap(({ type, event }) =>
     type === 'budget.exceeded' && event.resource === 'steps' ? [event.limit] : [],
@@ -34,8 +34,7 @@ export function checkEnd(
   const limit = Math.max(0, ...limits);
   // What is granted is spent, unless it still waits in a line.
   // What is held back for a run that it has begun is spent for the others.
-  const begins = entries.some((entry) => beginOf(entry)?.child !== undefined);
-  if (budget?.steps !== undefined && !begins && steps < limit && kind?.waitsInLine !== true)
+  if (budget?.steps !== undefined && !spending.begins && steps < limit && kind?.waitsInLine !== true)
     violated('B2', `it was told that ${limit} steps are spent, after ${steps}`);
   const wrong = facts.end && kind?.wrong?.(facts.entries, known.plan.input);
   if (wrong !== undefined) violated('model', wrong);

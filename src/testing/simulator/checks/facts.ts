@@ -2,6 +2,7 @@ import { entryOf } from '../../../chain.ts';
 import type { Stored } from '../../../backend.ts';
 import { beginOf, isBeginning, isEnd, type Budget, type Entry, type Limits } from '../../../protocol/entry.ts';
 import type { Process } from '../process.ts';
+import { Spending } from './spending.ts';
 
 /** A call as its run's journal has it: a plain source, or a tool's machine with its attempts. */
 export interface CallFacts {
@@ -30,11 +31,10 @@ export class RunFacts {
   /** Up to where a process knows its own entries to stand. */
   readonly known = new Map<Process, number>();
   end: Entry | undefined;
+  tenant = '';
+  definition = '';
   budget: Budget | null = null;
-  steps = 0;
-  /** Spent for good, and held back by calls that have begun and not ended. */
-  tokens = 0;
-  readonly held = new Map<string, number>();
+  readonly spending = new Spending();
   /** Of the entry that paused it; undefined: it runs. */
   pausedAt: number | undefined;
 
@@ -66,17 +66,16 @@ export class RunFacts {
 
   note(entry: Entry, by: Process | undefined): void {
     this.entries.push(entry);
+    this.spending.note(entry);
     if (by !== undefined) this.writers.set(entry.epoch, by);
     if (isBeginning(entry)) {
+      this.tenant = entry.event.tenant;
+      this.definition = entry.event.definition;
       this.budget = entry.event.budget;
-      this.steps = entry.type === 'run.continued' ? entry.event.spent.steps : 0;
-      this.tokens = entry.type === 'run.continued' ? entry.event.spent.tokens : 0;
-      this.held.clear();
     }
     if (isEnd(entry.type)) this.end = entry;
     this.#pauses(entry);
     this.#begins(entry);
-    this.#settles(entry);
     this.#says(entry);
     if (entry.type === 'timer.fired') this.#fires(entry);
   }
@@ -109,12 +108,6 @@ export class RunFacts {
       const irreversible = begin.effect === 'irreversible';
       const { reserved } = begin;
       known.intents.push({ seq, epoch, irreversible, leaf: target, reserved });
-      const before = this.held.get(target);
-      // Of one that was in doubt and is let begin again, the first has cost what it had held.
-      const again = before !== undefined && begin.by !== undefined;
-      if (again) this.tokens += before;
-      if (again || before === undefined) this.held.set(target, reserved?.tokens ?? 0);
-      if (again || begin.attempt === 1) this.steps += 1;
       if (begin.by !== undefined && begin.attempt > 1) known.retries += 1;
       if (irreversible) known.open = target;
     }
@@ -123,14 +116,6 @@ export class RunFacts {
     const intent = known.intents.findLast(({ leaf }) => leaf === target);
     known.ends.set(target, { seq, type, late: intent !== undefined && intent.seq < known.overdueAt });
     if (known.open === target) known.open = undefined;
-  }
-
-  #settles({ type, target, event }: Entry): void {
-    if (type !== 'leaf.succeeded' && type !== 'leaf.failed' && type !== 'leaf.abandoned') return;
-    const held = this.held.get(target);
-    if (held === undefined) return;
-    this.held.delete(target);
-    this.tokens += event === null ? held : (event.cost?.tokens ?? 0);
   }
 
   #fires({ target, seq }: Entry): void {

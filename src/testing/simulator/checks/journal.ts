@@ -70,16 +70,34 @@ export const entryChecks: Readonly<Record<string, Check>> = {
       ? `entry ${entry.seq}: ${entry.target} fired twice`
       : undefined,
 
-  B1: (entry, { budget, steps }, _, of) => {
+  B1: (entry, { budget, spending }, _, of) => {
     if (entry.type === 'run.created' && entry.event.parent !== null) {
       const { run, call } = entry.event.parent;
-      const given = of(run).calls.get(call)?.intents.at(-1)?.reserved?.tokens;
-      const own = entry.event.budget?.tokens;
-      if (given !== undefined && (own === undefined || own > given))
-        return `it may spend ${own ?? 'any number of'} tokens; run ${run} holds back ${given} for it`;
+      const given = of(run).calls.get(call)?.intents.at(-1)?.reserved;
+      const own = entry.event.budget;
+      for (const one of ['tokens', 'usd'] as const)
+        if (given?.[one] !== undefined && (own?.[one] === undefined || own[one] > given[one]))
+          return `it may spend ${own?.[one] ?? 'any number of'} ${one}; run ${run} holds back ${given[one]} for it`;
     }
-    if (budget?.steps === undefined || beginOf(entry)?.attempt !== 1) return undefined;
-    return steps + 1 > budget.steps ? `entry ${entry.seq}: step ${steps + 1} of ${budget.steps}` : undefined;
+    if (budget === null || beginOf(entry)?.attempt !== 1) return undefined;
+    const { seq, cause } = entry;
+    const { steps } = spending.spent;
+    if (budget.steps !== undefined && steps + 1 > budget.steps)
+      return `entry ${seq}: step ${steps + 1} of ${budget.steps}`;
+    const ms = typeof cause === 'number' ? spending.msAt(cause) : 0;
+    return ms >= (budget.wallClockMs ?? Infinity) && !spending.begins
+      ? `entry ${seq}: it begins after ${ms} of ${budget.wallClockMs} ms`
+      : undefined;
+  },
+
+  B2: (entry, { spending, entries }) => {
+    if (entry.type !== 'budget.exceeded' || entry.event.resource !== 'wallClockMs' || spending.begins) return undefined;
+    const { spent, limit } = entry.event;
+    const last = entries.at(-1);
+    // The end of a call may have been under way to the journal when its time was over.
+    const passes = spending.passes || last?.type.startsWith('leaf.') === true;
+    const ms = spending.spent.wallClockMs + (passes ? Math.max(0, entry.at - (last?.at ?? 0)) : 0);
+    return ms >= limit && spent >= limit ? undefined : `it was told that ${limit} ms are spent, after ${ms} ms`;
   },
 
   J2: (entry, { messages }) => {

@@ -16,6 +16,8 @@ export interface Witness {
   /** Its process knows that they do. */
   acknowledged(process: Process, journal: JournalId, entries: readonly Stored[]): void;
   refused(process: Process, journal: JournalId, after: number): void;
+  /** The registry has it. */
+  registered(key: string, bytes: Uint8Array): void;
   /** Its process knows what the last entry is. */
   toldTail(process: Process, journal: JournalId, tail: Stored | undefined): void;
 }
@@ -103,7 +105,7 @@ export class SimulatedStore {
           if (status === 'appended') this.#witness.acknowledged(process, journal, entries);
         });
       },
-      read: (journal, from = 1) => paged(() => ask(`read ${journal}`, () => all(journal).slice(from - 1))),
+      read: (journal, from = 1) => paged(() => ask(`read ${journal}`, () => since(all(journal), from))),
       tail: (journal) =>
         ask(
           `tail of ${journal}`,
@@ -130,16 +132,20 @@ export class SimulatedStore {
         .flatMap((key) => registered(key) ?? []);
     const change = (key: string, bytes: Uint8Array | undefined): number => {
       const revision = disk.put(key, bytes);
+      if (bytes !== undefined) this.#witness.registered(key, bytes);
       this.#tell(`registry ${key}`);
       return revision;
     };
     return {
       get: (key) => ask(`get ${key}`, false, () => registered(key)),
-      put: (key, value, expected) => {
+      put: (key, value, expected, { barrier = false } = {}) => {
         const bytes = Uint8Array.from(encodeValue(key, value));
-        return ask(`put ${key}`, true, () =>
-          expected === undefined || expected === (disk.facts.get(key)?.revision ?? 0) ? change(key, bytes) : undefined,
-        );
+        return ask(`put ${key}`, true, () => {
+          if (expected !== undefined && expected !== (disk.facts.get(key)?.revision ?? 0)) return undefined;
+          const revision = change(key, bytes);
+          if (barrier) disk.flush();
+          return revision;
+        });
       },
       delete: (key) =>
         ask(`delete ${key}`, true, () => {
@@ -194,4 +200,12 @@ export class SimulatedStore {
 /** Asked for when the first is wanted, as they are then. */
 async function* paged<T>(ask: () => Promise<readonly T[]>): AsyncGenerator<T> {
   yield* await ask();
+}
+
+/** By seq: a damaged journal may lack some. */
+function since(all: readonly Stored[], from: number): readonly Stored[] {
+  if (from > all.length && (all.at(-1)?.seq ?? 0) < from) return [];
+  return all[from - 1]?.seq === from && all[from - 2]?.seq !== from
+    ? all.slice(from - 1)
+    : all.filter(({ seq }) => seq >= from);
 }

@@ -1,0 +1,228 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { afterEach, describe, expect, test } from 'vitest';
+import { assign, setup } from 'xstate';
+import { childRun, createTroupe, durable, StorageError, StorageFullError, type Troupe, type TroupeOptions } from '../../src/index.ts';
+import { FaultyStore } from '../support/faultyStore.ts';
+import { SimulatedClock, until } from '../support/simulatedClock.ts';
+import { Working } from '../support/working.ts';
+
+/** What the registry and signals say is old, or lost, or came in between: the journals decide, and nobody waits for ever. */
+
+const list = durable(
+  setup({
+    types: {
+      context: {} as { seen: number[] },
+      events: {} as { type: 'ADD'; n: number } | { type: 'END' },
+      output: {} as number[],
+    },
+  }).createMachine({
+    context: { seen: [] },
+    initial: 'open',
+    states: {
+      open: {
+        on: { ADD: { actions: assign({ seen: ({ context, event }) => [...context.seen, event.n] }) }, END: 'closed' },
+      },
+      closed: { type: 'final' },
+    },
+    output: ({ context }) => context.seen,
+  }),
+  { name: 'list', version: '1' },
+);
+/** Waits for one run that it has begun; told to, it does without. */
+const parent = durable(
+  setup({
+    types: { events: {} as { type: 'SKIP' }, context: {} as { got: unknown } },
+    actors: { below: childRun(list) },
+  }).createMachine({
+    context: { got: null },
+    initial: 'waiting',
+    states: {
+      waiting: {
+        invoke: { src: 'below', onDone: { target: 'done', actions: assign({ got: ({ event }) => event.output }) } },
+        on: { SKIP: 'done' },
+      },
+      done: { type: 'final' },
+    },
+    output: ({ context }) => context.got,
+  }),
+  { name: 'parent', version: '1' },
+);
+
+const open: Troupe[] = [];
+const opened = async (options: TroupeOptions): Promise<Troupe> => {
+  const clock = new SimulatedClock();
+  const troupe = await createTroupe({ clock, report: () => {}, definitions: [list, parent], ...options });
+  open.push(troupe);
+  return troupe;
+};
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((troupe) => troupe.close()));
+});
+
+const eventually = async (fact: () => Promise<boolean>, what: string): Promise<void> => {
+  for (let turns = 0; turns < 1_000; turns += 1, await turn()) if (await fact()) return;
+  throw new Error(`It did not come to be that ${what}.`);
+};
+const broken = (): StorageError => new StorageError('input/output error', {});
+const childOf = async (troupe: Troupe): Promise<string> => {
+  const all = await troupe.runs();
+  return all.find(({ definition }) => definition === 'list')?.run ?? '';
+};
+
+describe('a message', () => {
+  test('whose inbox could not be read is taken a second later, though nobody signals it again', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const reported: string[] = [];
+    const owner = await opened({ backend: store, clock, report: (_, where) => void reported.push(where) });
+    const other = await opened({ backend: store });
+    const near = await owner.start(list, undefined, { id: 'x' });
+    const far = await other.attach('x', list);
+    store.failOnce('read', broken());
+    await far.send({ type: 'ADD', n: 1 });
+    await until(() => reported.length > 0, 'its inbox cannot be read');
+    clock.increment(1_000);
+    await until(() => near.getSnapshot()?.context.seen.length === 1, 'it is taken');
+  });
+
+  test('to a run that is on record already, and is registered at this moment, is taken once it lives', async () => {
+    const store = new FaultyStore();
+    const owner = await opened({ backend: store });
+    const other = await opened({ backend: store });
+    const held = store.holdOnce('put');
+    const starting = owner.start(list, undefined, { id: 'x' });
+    await held.reached;
+    await (await other.attach('x', list)).send({ type: 'END' });
+    held.release();
+    expect((await (await starting).result()).success).toBe(true);
+  });
+
+  test('to a run whose start could not be registered is not lost when its process ends', async () => {
+    const store = new FaultyStore();
+    const owner = await opened({ backend: store });
+    const other = await opened({ backend: store });
+    store.failOnce('put', new StorageFullError('full', {}));
+    await expect(owner.start(list, undefined, { id: 'x' })).rejects.toThrow(StorageFullError);
+    const far = await other.attach('x', list);
+    await far.send({ type: 'END' });
+    await owner.close();
+    expect((await other.recover()).recovered).toEqual(['x']);
+    expect((await far.result()).success).toBe(true);
+  });
+});
+
+describe('a result', () => {
+  test('of a run that lives elsewhere is awaited no more where the troupe is closed', async () => {
+    const store = new FaultyStore();
+    const owner = await opened({ backend: store });
+    const other = await opened({ backend: store });
+    await owner.start(list, undefined, { id: 'x' });
+    const result = (await other.attach('x', list)).result();
+    const closed = expect(result).rejects.toMatchObject({ code: 'CLOSED' });
+    for (let turns = 0; turns < 20; turns += 1) await turn();
+    await other.close();
+    await closed;
+  });
+});
+
+describe('a kill', () => {
+  test('keeps a run from being brought here while it is fenced', async () => {
+    const [store, working] = [new FaultyStore(), new Working()];
+    const definition = working.definition();
+    const before = await opened({ backend: store });
+    await before.start(definition, undefined, { id: 'x' });
+    await until(() => working.begun === 1, 'the call has begun');
+    await before.close();
+    const troupe = await opened({ backend: store, definitions: [definition], recover: false });
+    const fence = store.holdOnce('append');
+    const killing = troupe.kill('x');
+    await fence.reached;
+    const recovering = troupe.recover('x');
+    for (let turns = 0; turns < 20; turns += 1) await turn();
+    fence.release();
+    expect(await killing).toMatchObject({ status: 'killed', left: [] });
+    await recovering;
+    expect([working.begun, working.running, troupe.counts.live]).toEqual([1, 0, 0]);
+  });
+
+  test('of a run that cannot be read says that it does not know what that has begun, and finds it later', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const before = await opened({ backend: store });
+    await before.start(parent, undefined, { id: 'x' });
+    await eventually(async () => (await childOf(before)) !== '', 'the other one is begun');
+    await before.close();
+    // It does not know their definitions: what it finds it cannot go on with.
+    const troupe = await opened({ backend: store, clock, definitions: [] });
+    const child = await childOf(troupe);
+    store.failOnce('read', broken());
+    const { status, left } = await troupe.kill('x');
+    expect([status, left.map(({ run }) => run)]).toEqual(['killed', ['x']]);
+    clock.increment(5_000);
+    await eventually(async () => (await troupe.attach(child)).status === 'killed', 'what it has begun is killed');
+    await eventually(async () => (await store.registered()).length === 0, 'both are forgotten');
+  });
+});
+
+describe('a run that another one has begun', () => {
+  test('and does not need any more is killed, however often the store fails; the other one is remembered until then', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const troupe = await opened({ backend: store, clock });
+    const run = await troupe.start(parent, undefined, { id: 'x' });
+    await until(() => troupe.counts.live === 2, 'both live');
+    const child = await childOf(troupe);
+    store.failOnce('append', broken(), child);
+    await run.send({ type: 'SKIP' });
+    await run.result();
+    for (let turns = 0; turns < 20; turns += 1) await turn();
+    expect(await store.registered()).toContain('x');
+    clock.increment(1_000);
+    await eventually(async () => (await store.registered()).length === 0, 'both are forgotten');
+    expect((await troupe.attach(child)).status).toBe('killed');
+  });
+
+  test('tells it how it ended also where that is being parked, and its process ends before it could record that', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const owner = await opened({ backend: store, clock, parkAfter: '2s' });
+    await owner.start(parent, undefined, { id: 'x' });
+    await until(() => owner.counts.live === 2, 'both live');
+    const child = await owner.attach(await childOf(owner), list);
+    // Whoever looks at it keeps it in memory.
+    child.subscribe(() => {});
+    const parking = store.holdOnce('written');
+    clock.increment(2_000);
+    await parking.reached;
+    store.failOnce('append', broken(), 'x');
+    await child.send({ type: 'END' });
+    await eventually(async () => (await store.registered()).length === 1, 'the one that has ended is forgotten');
+    store.crash();
+    parking.release();
+    const other = await opened({ backend: store });
+    expect((await (await other.attach('x', parent)).result()).success).toBe(true);
+    // What it tries again then finds that its process is gone.
+    clock.increment(1_000);
+  });
+
+  test('tells it how it ended also where that has been taken over while it rested', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const owner = await opened({ backend: store, clock, parkAfter: '2s' });
+    const run = await owner.start(parent, undefined, { id: 'x' });
+    await until(() => owner.counts.live === 2, 'both live');
+    const child = await childOf(owner);
+    await until(() => {
+      clock.increment(1_000);
+      return owner.counts.parked === 2;
+    }, 'both rest');
+    const later = new SimulatedClock();
+    const other = await opened({ backend: store, clock: later, parkAfter: '2s', recover: false });
+    const [first] = store.owners;
+    if (first === undefined) throw new Error('nobody is there');
+    store.takenForGone.add(first);
+    expect((await other.recover('x')).recovered).toEqual(['x']);
+    store.takenForGone.clear();
+    await until(() => {
+      later.increment(1_000);
+      return other.counts.parked === 1;
+    }, 'it rests there');
+    await (await owner.attach(child, list)).send({ type: 'END' });
+    expect((await run.result()).success).toBe(true);
+  });
+});
