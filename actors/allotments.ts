@@ -49,6 +49,12 @@ export interface TenantBudget {
   readonly runs: number;
 }
 
+/** What a run may go on with, within what is drawn for it now. `undo`: it does not go on with that. */
+export interface Raised {
+  budget: Budget;
+  undo(): Promise<void>;
+}
+
 export class Allotments {
   readonly #backend: Backend;
   readonly #clock: Clock;
@@ -194,22 +200,38 @@ export class Allotments {
     });
   }
 
-  /** More, for a run that goes on with a larger budget. What it is to go on with: within what it has drawn. @throws as `paying` */
-  async raise(run: RunId, budget: Budget): Promise<Budget> {
+  /** More, for a run that is about to go on with this budget: asked for by its owner, one at a time. @throws as `paying` */
+  async raise(run: RunId, budget: Budget): Promise<Raised> {
     const tenant = await this.#tenantOf(run);
-    if (tenant === undefined) return budget;
-    const had = await budgetAt(run, undefined, this.#backend.journal);
-    return this.#whenGivenBack(() => this.#raise(tenant, run, { ...had, ...budget }));
+    if (tenant === undefined) return { budget, undo: async () => {} };
+    return this.#whenGivenBack(() => this.#raise(tenant, run, budget, true));
   }
 
-  #raise(tenant: TenantId, run: RunId, budget: Budget): Promise<Budget> {
+  /** Whether there is room for it, before its owner is asked; nothing is drawn. @throws as `paying` */
+  async mayRaise(run: RunId, budget: Budget): Promise<void> {
+    const tenant = await this.#tenantOf(run);
+    if (tenant === undefined) return;
+    const had = await budgetAt(run, undefined, this.#backend.journal);
+    await this.#whenGivenBack(() => this.#raise(tenant, run, { ...had, ...budget }, false));
+  }
+
+  #raise(tenant: TenantId, run: RunId, budget: Budget, draws: boolean): Promise<Raised> {
     return this.#funds.change(tenant, async (before) => {
       const known = before && drawingOf(before, run);
-      if (before === undefined || known === undefined) return { result: budget };
+      if (before === undefined || known === undefined) return { result: { budget, undo: async () => {} } };
       const fund = this.#now(before);
       const wants = { ...fund.perRun, ...budget };
-      const drawn = raised(known, drawnBy(tenant, wants, fund.limits));
-      return { fund: await this.#withRoom(tenant, drawing(fund, run, drawn), run), result: wants };
+      const more = raised(known, drawnBy(tenant, wants, fund.limits));
+      const next = await this.#withRoom(tenant, drawing(fund, run, more), run);
+      const result = { budget: wants, undo: () => this.#lower(tenant, run, known.drawn) };
+      return draws ? { fund: next, result } : { result };
+    });
+  }
+
+  #lower(tenant: TenantId, run: RunId, drawn: Limits): Promise<void> {
+    return this.#funds.change(tenant, async (before) => {
+      const known = before && drawingOf(before, run);
+      return before === undefined || known === undefined ? {} : { fund: drawing(before, run, { ...known, drawn }) };
     });
   }
 

@@ -1,6 +1,7 @@
 import { hash as digest } from 'node:crypto';
 import type { AnyActorRef, AnyMachineSnapshot } from 'xstate';
-import { NotAllowedError, NotFoundError, ValidationError } from '../src/protocol/errors.ts';
+import { mustDecide } from '../src/deciding.ts';
+import { NotFoundError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import type { Message } from '../src/protocol/inbox.ts';
 import type { Approval } from '../src/protocol/spec.ts';
@@ -78,18 +79,8 @@ export function decided(
       { run, call, waiting },
     );
   }
+  mustDecide(shown(found, system), { hash, by });
   const { approval } = found;
-  const expected = shown(found, system).hash;
-  if (hash !== expected)
-    throw new ValidationError(
-      `Run ${run}: this decision is about another call than ${call} is now (${hash}, not ${expected}); look again, then decide.`,
-      { run, call, hash, expected },
-    );
-  if (approval.approvers !== null && !approval.approvers.includes(by))
-    throw new NotAllowedError(
-      `Run ${run}: ${by} may not decide about ${call} of tool ${approval.tool}; these may: ${approval.approvers.join(', ') || 'none'}.`,
-      { run, call, tool: approval.tool, by, allowed: approval.approvers },
-    );
   const event =
     message.type === 'approve'
       ? { type: 'troupe.approve', hash: approval.hash, by }

@@ -21,7 +21,8 @@ export interface ChildPorts {
   /** @throws ValidationError */
   begins(definition: AnyDefinition, input: unknown): { body: Resolved; begins: Begins };
   live(run: RunId): Run | undefined;
-  waits(run: RunId): boolean;
+  /** Undefined: it is not in this process. */
+  waits(run: RunId): boolean | undefined;
   /** Begins it, or brings it here if it is there and nobody alive has it. */
   ensure(
     run: RunId,
@@ -90,8 +91,9 @@ export class ChildRuns implements Children {
     return spentIn(unseal(child, this.#ports.journal.read(child)));
   }
 
-  waits(child: RunId): boolean {
-    return this.#ports.waits(child);
+  /** It waits for somebody. `here`: one that is not in this process counts as waiting, as whoever asks does nothing about it. */
+  waits(child: RunId, here: boolean): boolean {
+    return this.#ports.waits(child) ?? here;
   }
 
   async leave(child: RunId, parent: RunId): Promise<void> {

@@ -65,7 +65,7 @@ export class Doubts {
 
   /** Irreversible calls that have begun and have no recorded end. */
   get unknown(): string[] {
-    return this.#unknown?.keys ?? [];
+    return this.#unknown?.calls ?? [];
   }
 
   /** Plain leaves, and machines in a state tagged `inDoubt`. */

@@ -127,7 +127,9 @@ export class Gate {
   charge(leaf: string, cost: Cost): void {
     const beyond = this.#ledger.charge(leaf, costOf(cost, `charge of ${leaf}`));
     if (!beyond.tokens && !beyond.usd) return;
-    const isOver = overByCharge(this.#bounds, this.#ledger.spent, this.#ledger.reserved, beyond);
+    // What it has charged is spent, whatever others hold back.
+    const { spent, reserved } = this.#ledger.after(leaf);
+    const isOver = overByCharge(this.#bounds, spent, reserved, beyond);
     if (isOver !== undefined) throw exceeded(isOver);
   }
 
@@ -202,7 +204,7 @@ function mustBeNoTool({ policy: { tool } }: Leaf): void {
 }
 
 export function exceeded({ resource, spent, reserved = 0, limit }: Over): BudgetExceededError {
-  const [held, context] = [reserved > 0, { resource, spent, limit }];
+  const held = reserved > 0;
   const [also, or] = held
     ? [
         `, and ${reserved} held back by calls that are under way`,
@@ -211,7 +213,7 @@ export function exceeded({ resource, spent, reserved = 0, limit }: Over): Budget
     : ['', ''];
   return new BudgetExceededError(
     `Of a budget of ${limit} ${resource} too little is left: ${spent} spent${also}. Give the run a larger one${or}.`,
-    held ? { ...context, reserved } : context,
+    { resource, spent, ...(held && { reserved }), limit },
   );
 }
 

@@ -2,10 +2,12 @@ import type { Backend } from '../src/backend.ts';
 import type { Read } from '../src/chain.ts';
 import { MAX_TIMEOUT_MS, type Clock } from '../src/clock.ts';
 import type { Ack, HandlePorts, Pending } from '../src/handle.ts';
+import { asFailure } from '../src/codec.ts';
 import { entriesIn } from '../src/listing.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import type { Message } from '../src/protocol/inbox.ts';
 import type { Allotments } from './allotments.ts';
+import { record } from './control.ts';
 import { pendingIn } from './pending.ts';
 import type { Runs } from './runs.ts';
 
@@ -13,7 +15,7 @@ interface Ports extends Pick<HandlePorts, 'kill' | 'report' | 'principal'> {
   readonly backend: Backend;
   readonly clock: Clock;
   readonly runs: Pick<Runs, 'live' | 'wake' | 'waits' | 'mail' | 'reading' | 'register'>;
-  readonly allotments: Pick<Allotments, 'raise'>;
+  readonly allotments: Pick<Allotments, 'mayRaise'>;
   /** Aborted when this process is to let go of everything: whoever follows a run elsewhere waits no more. */
   readonly closing: AbortSignal;
   /** @throws ClosedError */
@@ -39,8 +41,23 @@ export function handlePorts(ports: Ports): HandlePorts {
     principal,
     say: async (run: RunId, message: Message): Promise<Ack> => {
       ports.mustBeOpen();
-      if (message.type !== 'resume' || message.budget === null) return runs.mail.say(run, message);
-      return runs.mail.say(run, { ...message, budget: await allotments.raise(run, message.budget) });
+      // Its owner asks for it in its turn; whoever lives elsewhere is told before.
+      if (message.type === 'resume' && message.budget !== null && looking.live(run) === undefined)
+        await allotments.mayRaise(run, message.budget);
+      return runs.mail.say(run, message);
+    },
+    refuse: async (run, message, error) => {
+      try {
+        const live = runs.live(run);
+        if (live !== undefined) return await live.commands.refuse(message, error);
+        // Its owner refuses it, too.
+        if (await looking.isOwned(run)) return void (await runs.mail.leave(run, message));
+        const { open } = await runs.register.get(run);
+        const about = { run, tenant: open?.tenant ?? null, about: message.type, error: asFailure(error) };
+        await record({ type: 'refuse', by: message.by, ...about }, { journal, clock });
+      } catch (failed) {
+        report(failed, `run ${run}: recording that it has refused ${message.type} by ${message.by}`);
+      }
     },
     pending: (run): Promise<Pending> => pendingIn(run, looking),
     watch: (run, changed) => {

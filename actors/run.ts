@@ -48,6 +48,8 @@ export class Run {
   /** Undefined where its definition does not say how. */
   readonly #continuing: Continuing | undefined;
   #live = false;
+  /** It has mail of before it came here. */
+  #catchesUp = false;
   /** What was stopped when it was lost, for whoever asks. */
   #stoppedAs: Stopped | undefined;
   #summary: Summary;
@@ -82,14 +84,18 @@ export class Run {
       childEnd: async (child) => this.#ports.children?.end(child),
       childSpent: async (child) => this.#ports.children?.spent(child),
     });
-    this.commands = new Commands(this, this.#pump, this.calls);
+    this.commands = new Commands(this, this.#pump, this.calls, ports);
     this.watchers = new Watchers(this, report);
-    this.#alarms = new Alarms(id, ports, { say: (said) => this.#say(said), timeIsUp: () => this.calls.timeIsUp() });
+    this.#alarms = new Alarms(id, ports, {
+      // What falls due while it catches up is found when it has.
+      say: (said) => this.#catchesUp || this.#say(said),
+      timeIsUp: () => this.calls.timeIsUp(),
+    });
     this.orphans = new Orphans(id, ports, () => {
       if (this.rest.rests) this.#idle();
     });
     this.rest = new Rest(this, this.#pump, this.orphans, {
-      waits: (child) => this.#ports.children?.waits(child) === true,
+      waits: (child) => this.#ports.children?.waits(child, this.status === 'paused') === true,
       rests: () => this.#ports.rests?.(this),
     });
     const { continueAs } = body;
@@ -219,11 +225,23 @@ export class Run {
     }
   }
 
-  /** The fold is over and this process owns the run: timers are armed, leaves without an end begin. `then` is acknowledged already. */
-  goLive(then: readonly Entry[]): void {
+  /**
+   * The fold is over and this process owns the run: timers are armed, leaves without an end begin. `then` is acknowledged already. `mail`:
+   * gives it what others have asked for meanwhile; that was acknowledged before anything fell due here.
+   */
+  goLive(then: readonly Entry[], mail?: () => Promise<void>): void {
     this.#live = true;
     this.orphans.goLive();
+    this.#catchesUp = mail !== undefined;
     this.#show();
+    if (mail === undefined) return this.#awake(then);
+    void mail().then(() => {
+      this.#catchesUp = false;
+      if (!this.#ending.stopped) this.#awake(then);
+    });
+  }
+
+  #awake(then: readonly Entry[]): void {
     if (then.length > 0) this.#deliver(then);
     // What fell due while nobody was there comes first: it may end a state whose leaf then need not begin again.
     else if (!this.#alarms.fireOverdue(this.#system.armed())) this.#settle();
@@ -277,12 +295,16 @@ export class Run {
     const { status } = this.#system.root.getSnapshot();
     if (status !== 'active') return this.#conclude();
     this.#alarms.watchTime(this.calls.gate.dueMs);
-    this.calls.begin();
+    if (!this.#catchesUp) this.calls.begin();
+  }
+
+  get catchesUp(): boolean {
+    return this.#catchesUp;
   }
 
   /** What held it back may hold it no more. */
   goOn(): void {
-    if (this.#live && !this.#ending.stopped && this.#pump.idle) this.calls.begin();
+    if (this.#live && !this.#catchesUp && !this.#ending.stopped && this.#pump.idle) this.calls.begin();
   }
 
   /** Nothing begins for now: it is paused, or all that is like it is switched off and it is about to be killed. */

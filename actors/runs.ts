@@ -105,7 +105,7 @@ export class Runs {
       journal,
       begins,
       live: (run) => live.get(run),
-      waits: (run) => live.get(run)?.rest.waits ?? this.waits(run),
+      waits: (run) => live.get(run)?.rest.waits ?? (parked.has(run) ? this.waits(run) : undefined),
       ensure: (run, created, body, signal) =>
         ensure(run, created, body, signal, { ...here, creating: this.creating, adopt, forget, closed }),
       kill: (run, asked) =>
@@ -114,13 +114,14 @@ export class Runs {
           for (const { error } of left) throw error;
         }),
     });
+    const parentOf = ({ beginning: { event } }: Run): Run | undefined => event.parent && live.get(event.parent.run) || undefined;
     const runPorts: RunPorts = {
       ...ports,
       journal,
       rests: (run) => {
         this.#parking.rests(run);
-        const { parent } = run.beginning.event;
-        if (parent !== null) live.get(parent.run)?.rest.reconsider();
+        // Whoever waits for it may wait for somebody now, and whoever waits for that.
+        for (let above = parentOf(run); above !== undefined; above = parentOf(above)) above.rest.reconsider();
       },
       over: (run) => this.#over(run),
       off: ({ beginning: { event } }) => switches.off(event) !== undefined,

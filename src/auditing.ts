@@ -151,6 +151,10 @@ function rowOfControl({ seq, at, message }: Post<Control>): AuditRow {
     const { tenant, limits, periodMs } = message;
     return rowOf({ at, seq, action, by, tenant, limits, about: `period/${periodMs}` });
   }
+  if (message.type === 'refuse') {
+    const { tenant, about, error } = message;
+    return rowOf({ at, seq, action, by, tenant, about, reason: error.message, error: nameOf(error) });
+  }
   const { width } = message;
   const tenant = 'tenant' in width ? width.tenant : null;
   const reason = message.type === 'kill' ? message.reason : null;

@@ -1,20 +1,21 @@
 import { asFailure, toData } from './codec.ts';
 import type { CallInDoubt, HandlePorts } from './handle.ts';
-import { InDoubtError, NotFoundError, ValidationError } from './protocol/errors.ts';
-import { runId, type RunId } from './protocol/ids.ts';
+import { InDoubtError, NotAllowedError, NotFoundError, ValidationError } from './protocol/errors.ts';
+import type { RunId } from './protocol/ids.ts';
 import type { Message } from './protocol/inbox.ts';
+import type { Approval } from './protocol/spec.ts';
 
 /** Which call somebody means who decides about one, of a run or of those that it has begun, and what is decided. */
 
 type Looking = Pick<HandlePorts, 'pending'>;
 
-/** Its own, or that of a run that it has begun. With the hash of something else, whose the call is says that it is void. */
+/** Its own, or that of a run that it has begun. With the hash of something else it is for whoever has the call to say that it is void. */
 export async function callWaiting(
   id: RunId,
   call: string,
   hash: string | undefined,
   ports: Looking,
-): Promise<{ run: RunId; hash: string }> {
+): Promise<Approval> {
   const { approvals } = await ports.pending(id);
   const found = approvals.filter((approval) => approval.call === call);
   const [first] = found;
@@ -28,10 +29,27 @@ export async function callWaiting(
   }
   if (hash === undefined && chosen.run !== id && found.length > 1)
     throw new ValidationError(
-      `${found.length} runs that ${id} has begun have a call '${call}' that waits for approval; say which by its hash.`,
+      `${found.length} runs that ${id} has begun have a call '${call}' that waits for approval; say which by its hash: ${found.map(named).join(', ')}.`,
       { run: id, call, hashes: found.map((approval) => approval.hash) },
     );
-  return { run: runId(chosen.run), hash: hash ?? chosen.hash };
+  return chosen;
+}
+
+const named = ({ run, call, tool, hash }: Approval): string => `${hash} (${call} of run ${run}, ${tool})`;
+
+/** @throws ValidationError when it was about another call, NotAllowedError when whoever decided may not */
+export function mustDecide({ run, call, tool, hash, approvers }: Approval, given: { hash: string; by: string }): void {
+  const { by } = given;
+  if (given.hash !== hash)
+    throw new ValidationError(
+      `Run ${run}: this decision is about another call than ${call} is now (${given.hash}, not ${hash}); look again, then decide.`,
+      { run, call, hash: given.hash, expected: hash },
+    );
+  if (approvers !== null && !approvers.includes(by))
+    throw new NotAllowedError(
+      `Run ${run}: ${by} may not decide about ${call} of tool ${tool}; these may: ${approvers.join(', ') || 'none'}.`,
+      { run, call, tool, by, allowed: approvers },
+    );
 }
 
 /** Whose call it is, and the entry at which it is in doubt. */
@@ -47,6 +65,15 @@ export async function callInDoubt(id: RunId, call: string, ports: Looking): Prom
   throw new NotFoundError(
     `Run ${id} has no call '${call}' in doubt that could be meant; in doubt: ${calls.join(', ') || 'none'}.`,
     { run: id, call, inDoubt: calls },
+  );
+}
+
+/** @throws ValidationError */
+export function checkedHash(hash: unknown): string {
+  if (typeof hash === 'string' && hash !== '') return hash;
+  throw new ValidationError(
+    `The hash of a decision is ${hash === null ? 'null' : hash === '' ? 'empty' : `a ${typeof hash}`}; use that of the call as approvals() shows it, or leave it out.`,
+    { path: 'hash' },
   );
 }
 

@@ -76,6 +76,8 @@ export interface HandlePorts {
   readonly principal: string;
   /** To the run here, brought here if nobody alive owns it; otherwise into its inbox. */
   say(run: RunId, message: Message): Promise<Ack>;
+  /** It was asked for and is not done: on record, wherever the run lives, which is not taken over for that. Never rejects. */
+  refuse(run: RunId, message: Message, error: unknown): Promise<void>;
   pending(run: RunId): Promise<Pending>;
   /** Tells when its journal may have grown. */
   watch(run: RunId, changed: () => void): () => void;

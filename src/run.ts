@@ -1,7 +1,6 @@
 import { Changes } from './changes.ts';
 import type { Read } from './chain.ts';
-import { toEvent } from './codec.ts';
-import { callInDoubt, callWaiting, checkedDecision } from './deciding.ts';
+import { callInDoubt, callWaiting, checkedDecision, checkedHash, mustDecide } from './deciding.ts';
 import { checkedBudget, type BudgetOptions } from './define/budget.ts';
 import type {
   Ack,
@@ -16,12 +15,13 @@ import type {
 } from './handle.ts';
 import { Observing } from './observing.ts';
 import { isEnd, type Entry, type EntryOf, type EntryType } from './protocol/entry.ts';
-import { ClosedError, StaleOwnerError, TroupeError, ValidationError } from './protocol/errors.ts';
-import { checkedPrincipal, checkedText, checkId, type RunId } from './protocol/ids.ts';
+import { ClosedError, StaleOwnerError, TroupeError } from './protocol/errors.ts';
+import { checkedPrincipal, checkedText, checkId, runId, type RunId } from './protocol/ids.ts';
 import type { Message } from './protocol/inbox.ts';
 import { allowedIn, illegal, type Command, type RunStatus } from './protocol/lifecycle.ts';
 import type { Approval } from './protocol/spec.ts';
 import { resultOf, type Result } from './result.ts';
+import { sendable } from './sending.ts';
 import { NO_SUMMARY, summarised, type Summary } from './summary.ts';
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
@@ -91,12 +91,7 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
    * @throws ValidationError, InvalidStateTransitionError, StorageFullError
    */
   async send(event: Event, options: Asking & { cause?: string } = {}): Promise<Ack> {
-    const data = toEvent(event);
-    if (/^(troupe|xstate)\./.test(data.type))
-      throw new ValidationError(
-        `The event '${data.type}' is not yours to send: names that begin with troupe. or xstate. are the runtime's.`,
-        { type: data.type },
-      );
+    const data = sendable(event);
     const { cause = null, by } = options;
     return this.#say({ type: 'send', event: data, cause: cause && checkedText(cause, 'cause') }, by);
   }
@@ -131,7 +126,10 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
 
   /**
    * Lets a call begin that waits for that. `hash`: of the call as it was shown (`approvals()`); the one that waits now by default.
-   * @throws NotFoundError when it does not wait, ValidationError when it is another call now, NotAllowedError when `by` may not
+   * Resolves once it is recorded: in its journal where it lives in this process, otherwise in its inbox. Of decisions that are on their way there at
+   * once its owner takes the first, and the others are on record as refused.
+   * @throws as far as its journal tells by then: NotFoundError when it does not wait, ValidationError when it is another call now, NotAllowedError when
+   * `by` may not. What is refused is on record too.
    */
   async approve(call: string, { by, hash }: Asking & { hash?: string } = {}): Promise<Ack> {
     return this.#decide({ type: 'approve', call }, by, hash);
@@ -151,9 +149,17 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
     hash: string | undefined,
   ): Promise<Ack> {
     await this.#must(about.type);
-    const approval = await callWaiting(this.id, about.call, hash, this.#ports);
-    const message = { ...about, hash: approval.hash, by: checkedPrincipal(by ?? this.#ports.principal) };
-    return this.#ports.say(approval.run, message);
+    const who = checkedPrincipal(by ?? this.#ports.principal);
+    const approval = await callWaiting(this.id, about.call, hash === undefined ? hash : checkedHash(hash), this.#ports);
+    const message = { ...about, hash: hash ?? approval.hash, by: who };
+    const run = runId(approval.run);
+    try {
+      mustDecide(approval, message);
+    } catch (error) {
+      await this.#ports.refuse(run, message, error);
+      throw error;
+    }
+    return this.#ports.say(run, message);
   }
 
   /** To wherever it lives. Resolves once it is recorded: in its journal where it lives in this process, otherwise in its inbox. */

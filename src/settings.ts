@@ -56,7 +56,7 @@ const silenced =
     }
   };
 
-function userName(): string {
+export function userName(): string {
   try {
     return userInfo().username;
   } catch {

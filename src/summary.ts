@@ -226,8 +226,8 @@ export class OutcomesUnknown {
     for (const key of this.#open) if (key.startsWith(`${machine}/`)) this.#open.delete(key);
   }
 
-  /** By key. */
-  get keys(): string[] {
-    return Array.from(this.#open);
+  /** By the names that a decision about them takes: a tool's call goes by its machine, not by an attempt of it. */
+  get calls(): string[] {
+    return Array.from(this.#open, (key) => key.replace(/\/attempt(:\d+)?$/, ''));
   }
 }

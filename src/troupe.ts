@@ -43,6 +43,9 @@ import type { RunHandle } from './run.ts';
 import { mustBeKnown, settingsOf } from './settings.ts';
 import { NO_SUMMARY } from './summary.ts';
 
+/** Whoever kills waits so long at most. */
+const MAX_GRACE_MS = 3_600_000;
+
 export class Troupe {
   readonly #backend: Backend;
   readonly #clock: Clock;
@@ -71,6 +74,7 @@ export class Troupe {
       begins: (definition, input) => this.#definitions.begins(definition, input),
       parkAfterMs,
       ended: (run) => this.#allotments.ended(run),
+      raise: (run, budget) => this.#allotments.raise(run, budget),
       report,
       bodyOf: (beginning) => this.#definitions.begunAs(beginning),
       knows: (definition, chart) => this.#definitions.knows(definition, chart),
@@ -149,7 +153,7 @@ export class Troupe {
 
   /**
    * Kills a run and all that it has begun, wherever that lives; or all runs of a tenant, of a definition, or all there are, and then nothing of that
-   * begins until it is lifted. What was killed can record nothing more. Resolves when everything has stopped, or `grace` (`'5s'` by default) is over:
+   * begins until it is lifted. What was killed can record nothing more. Resolves when everything has stopped, or `grace` (`'5s'` by default, `'1h'` at most) is over:
    * who has not answered by then is in the receipt. Killing what has ended changes nothing.
    * @throws NotFoundError, ValidationError
    */
@@ -161,7 +165,7 @@ export class Troupe {
     { by, grace = '5s' }: KillOptions = {},
   ): Promise<RunReceipt | Receipt> {
     this.#mustBeOpen();
-    const graceMs = milliseconds(grace, 'grace of a kill');
+    const graceMs = Math.ceil(milliseconds(grace, 'grace of a kill', MAX_GRACE_MS));
     const asked = { reason: checkedText(reason, 'reason'), by: checkedPrincipal(by ?? this.#principal) };
     if (typeof target !== 'string')
       return this.#runs.wide.kill({ ...checkedWidth(target), ...asked, at: this.#clock.now() }, graceMs);

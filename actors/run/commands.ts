@@ -10,6 +10,7 @@ import { decided } from '../approvals.ts';
 import type { Calls } from '../calls.ts';
 import type { Ack, Pump } from '../pump.ts';
 import type { Said } from '../said.ts';
+import type { RunPorts } from './ports.ts';
 import type { DurableSystem } from '../system.ts';
 
 /** Whose commands they are. */
@@ -38,18 +39,21 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set([
  *
  * C1. A message of its inbox is taken once, and is on record then: what came of it, or that it was refused.
  * C2. One decision is asked for when the one before is delivered, so that it is judged by what holds then.
+ * C3. What a larger budget draws of its tenant's is drawn once it is certain that the run takes it, and before it is on record.
  */
 export class Commands {
   readonly #run: Commanded;
   readonly #pump: Pump;
   readonly #calls: Calls;
+  readonly #ports: Pick<RunPorts, 'raise'>;
   /** The last of its inbox that is in its journal, or on the way there. */
   #taken = 0;
   #pausing = false;
   #deciding: Promise<void> | undefined;
 
-  constructor(run: Commanded, pump: Pump, calls: Calls) {
+  constructor(run: Commanded, pump: Pump, calls: Calls, ports: Pick<RunPorts, 'raise'>) {
     this.#run = run;
+    this.#ports = ports;
     this.#pump = pump;
     this.#calls = calls;
   }
@@ -93,9 +97,16 @@ export class Commands {
       await this.obey(message, cause);
     } catch (error) {
       if (!(error instanceof TroupeError) || !REFUSALS.has(error.code) || this.#run.stopped) throw error;
-      const event = { type: message.type, error: asFailure(error), by: message.by };
-      await this.#pump.send({ type: 'message.refused', target: 'run', event, cause: null }, cause);
+      await this.refuse(message, error, cause);
     }
+  }
+
+  /** Resolves once it is recorded. */
+  async refuse({ type, by }: Message, error: unknown, cause: string | null = null): Promise<void> {
+    await this.#pump.send(
+      { type: 'message.refused', target: 'run', event: { type, error: asFailure(error), by }, cause: null },
+      cause,
+    );
   }
 
   /**
@@ -135,13 +146,27 @@ export class Commands {
       case 'resume':
         return this.#inTurn(async () => {
           this.#must('resume');
-          const budget = message.budget && this.#larger(message.budget);
-          return record({ type: 'run.resumed', target: 'run', event: { by, budget }, cause: null });
+          const resumed = (budget: Budget | null): Promise<Ack> =>
+            record({ type: 'run.resumed', target: 'run', event: { by, budget }, cause: null });
+          return message.budget === null ? resumed(null) : this.#raised(this.#larger(message.budget), resumed);
         });
       case 'checkpoint':
         return record({ type: 'checkpoint', target: 'run', event: { label: message.label, by }, cause: null });
       case 'childEnded':
         return this.#calls.children.ended(message.call, cause ?? null);
+    }
+  }
+
+  /** C3. */
+  async #raised(asked: Budget, resumed: (budget: Budget) => Promise<Ack>): Promise<Ack> {
+    const raised = await this.#ports.raise?.(this.#run.id, asked);
+    // Meanwhile it may have ended.
+    this.#must('resume');
+    try {
+      return await resumed(raised?.budget ?? asked);
+    } catch (error) {
+      if (error instanceof StorageFullError) await raised?.undo();
+      throw error;
     }
   }
 

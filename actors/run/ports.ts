@@ -1,7 +1,7 @@
 import type { AnyActorRef, AnyMachineSnapshot, AnyStateMachine } from 'xstate';
 import type { Journal } from '../../src/backend.ts';
 import type { Clock, Deadlines } from '../../src/clock.ts';
-import type { Cost, Effect, Spent } from '../../src/protocol/entry.ts';
+import type { Budget, Cost, Effect, Spent } from '../../src/protocol/entry.ts';
 import type { RunId } from '../../src/protocol/ids.ts';
 import type { Outcome } from '../end.ts';
 import type { ChildAsked } from '../system/node.ts';
@@ -26,7 +26,8 @@ export interface Children {
   /** Of its budget, by its end. */
   spent(child: RunId): Promise<Spent>;
   /** It lives or rests here, and waits for somebody. */
-  waits(child: RunId): boolean;
+  /** It waits for somebody. `here`: what is said of one that is not in this process. */
+  waits(child: RunId, here: boolean): boolean;
   /** Kills it. */
   leave(child: RunId, parent: RunId): Promise<void>;
 }
@@ -44,6 +45,8 @@ export interface RunPorts {
   readonly attach?: (system: { root: AnyActorRef; actors: Iterable<AnyActorRef> }) => void;
   /** Nothing is under way in it but calls in doubt; it may have timers. */
   readonly rests?: (run: Run) => void;
+  /** Asked before it goes on with another budget: there is to be room for that in its tenant's. @throws BudgetExceededError, ValidationError */
+  readonly raise?: (run: RunId, budget: Budget) => Promise<{ budget: Budget; undo(): Promise<void> }>;
   /** It has ended, or this process has let go of it. */
   readonly over?: (run: Run) => void;
   /** Entries since its last beginning from which a run that can continue does; 1,000 by default. */

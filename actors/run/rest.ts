@@ -10,6 +10,7 @@ import type { DurableSystem } from '../system.ts';
 interface Resting {
   /** Nothing begins here any more. */
   readonly stopped: boolean;
+  readonly catchesUp: boolean;
   readonly system: DurableSystem;
   readonly calls: Calls;
   readonly openChildren: readonly Child[];
@@ -42,8 +43,8 @@ export class Rest {
 
   /** Nothing is under way but calls in doubt, and nothing is on its way to the journal; timers may run. */
   get rests(): boolean {
-    const { stopped, system, calls } = this.#run;
-    if (stopped || !this.#pump.idle || system.actions.broken || this.#orphans.dying) return false;
+    const { stopped, catchesUp, system, calls } = this.#run;
+    if (stopped || catchesUp || !this.#pump.idle || system.actions.broken || this.#orphans.dying) return false;
     return !calls.underWay;
   }
 

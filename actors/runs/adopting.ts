@@ -1,5 +1,5 @@
 import type { Backend } from '../../src/backend.ts';
-import type { OwnerId, RunId } from '../../src/protocol/ids.ts';
+import { inboxOf, type OwnerId, type RunId } from '../../src/protocol/ids.ts';
 import { statusOf } from '../end.ts';
 import { fence, foldRun, migrate, readEnd, takeOver } from '../owner.ts';
 import type { Run } from '../run.ts';
@@ -39,7 +39,7 @@ export interface AdoptingPorts {
  * How runs are brought here that are on record.
  *
  * O3. Whoever takes a run over, or wakes it, is registered first and reads its inbox then: a message that comes meanwhile is in the inbox
- *     already, or its signal finds the new owner.
+ *     already, or its signal finds the new owner. What was there before comes before what fell due meanwhile.
  */
 export class Adopting {
   readonly #ports: AdoptingPorts;
@@ -113,12 +113,14 @@ export class Adopting {
     const rested = parked.has(id) && last === owner;
     // It rests here and nobody else can have written to it: it goes on as it is.
     const run = rested ? folded.run : await this.#own(folded);
+    let unread: boolean;
     try {
       // Closed meanwhile: it goes on where it is recovered.
       mustBeOpen();
       // Before anything happens in it; that one of its runs ends is no entry of its own, and it does not rest any more.
       const asItWas = rested && run.openChildren.length === 0;
       if (!asItWas && !(await this.#claim(run, revision))) throw taken(id);
+      unread = ((await backend.journal.tail(inboxOf(id)))?.seq ?? 0) > run.commands.taken;
       mustBeOpen();
     } catch (error) {
       run.abandon(error);
@@ -127,7 +129,7 @@ export class Adopting {
     // Nobody finds it before it is live.
     parked.remove(id);
     this.#ports.keep(run);
-    run.goLive([]);
+    run.goLive([], unread ? () => mail.read(id) : undefined);
     void mail.read(id);
     return run;
   }

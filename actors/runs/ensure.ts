@@ -1,6 +1,7 @@
 import type { Journal } from '../../src/backend.ts';
+import { unseal } from '../../src/chain.ts';
 import type { EntryEvents } from '../../src/protocol/entry.ts';
-import { InvalidStateTransitionError, StaleOwnerError } from '../../src/protocol/errors.ts';
+import { InvalidStateTransitionError, StaleOwnerError, ValidationError } from '../../src/protocol/errors.ts';
 import type { OwnerId, RunId } from '../../src/protocol/ids.ts';
 import type { Resolved } from '../body.ts';
 import { readEnd } from '../owner.ts';
@@ -38,9 +39,21 @@ async function bring(id: RunId, created: Created, body: Resolved, ports: EnsureP
   const { owner, journal, creating } = ports;
   const made = await creating.create(id, { ...created, owner }, body);
   if (made.run !== undefined) return;
+  await mustBeOurs(id, created, journal);
   if (made.registered && (await readEnd(journal, id)) !== undefined) return ports.forget(id);
   await ports.adopt(id).catch((error: unknown) => {
     // It lives elsewhere, or has ended.
     if (!(error instanceof StaleOwnerError || error instanceof InvalidStateTransitionError)) throw error;
   });
+}
+
+/** Whoever has chosen its id for a run of his own has not begun this one. @throws ValidationError */
+async function mustBeOurs(id: RunId, { parent }: Created, journal: Journal): Promise<void> {
+  for await (const { entry } of unseal(id, journal.read(id))) {
+    if (entry.type === 'run.created' && entry.event.parent?.run === parent?.run) return;
+    throw new ValidationError(
+      `Run ${id}, which call ${parent?.call} of run ${parent?.run} would begin, exists and was begun by somebody else; end that, and start another run.`,
+      { run: id, parent: parent?.run, call: parent?.call },
+    );
+  }
 }

@@ -100,14 +100,17 @@ export class Kills {
       // Its place: parents come before children.
       runs.set(run, undefined);
       try {
-        const { killed, tenant, children, parent, error } = await this.#one(run, asked, child);
+        const one = await this.#one(run, asked, child);
+        if (one === undefined) return runs.delete(run);
+        const { killed, tenant, children, parent, error } = one;
         answers.push(killed.then((one) => void runs.set(run, one)));
         // It is killed, and what it has begun is still to be found.
         if (isRetryable(error)) throw error;
         const below = await Promise.all(children.map((begun) => visit(begun.run, { parent: run, tenant, begun })));
         if (!below.every(Boolean)) return false;
         // K4.
-        await this.#ports.conclude(run, parent);
+        // The parent of one that was reached through it is killed: nobody there is to be told.
+        await this.#ports.conclude(run, child === undefined ? parent : null);
         return true;
       } catch (error) {
         left.push({ run, error });
@@ -125,42 +128,53 @@ export class Kills {
   async below(run: RunId, asked: Asked): Promise<Receipt> {
     const { children, error } = await this.#began(run);
     if (isRetryable(error)) throw error;
-    const receipt = await this.kill(
-      children.map((child) => child.run),
-      asked,
-    );
+    const own: RunId[] = [];
+    for (const child of children) {
+      const { open } = await this.#ports.find(child.run);
+      if (open === undefined || open.parent?.run === run) own.push(child.run);
+    }
+    const receipt = await this.kill(own, asked);
     // One that was never begun will not be: nobody owns what would begin it.
     return { ...receipt, left: receipt.left.filter(({ error }) => !(error instanceof NotFoundError)) };
   }
 
+  /** Undefined: somebody else has taken the id of that child. */
   async #one(
     run: RunId,
     asked: Asked,
     child: Begun | undefined,
-  ): Promise<{
-    killed: Promise<KilledRun>;
-    tenant: TenantId;
-    children: readonly Child[];
-    parent: OpenRun['parent'] | null | undefined;
-    error?: unknown;
-  }> {
+  ): Promise<
+    | {
+        killed: Promise<KilledRun>;
+        tenant: TenantId;
+        children: readonly Child[];
+        parent: OpenRun['parent'] | null | undefined;
+        error?: unknown;
+      }
+    | undefined
+  > {
     const { clock, runPorts } = this.#ports;
     const since = clock.now();
-    const { live, found, end } = await this.#ports.seize(run, async (live) => {
+    const fenced = await this.#ports.seize(run, async (live) => {
       const found = live === undefined ? await this.#ports.find(run) : HERE;
+      const parent = live === undefined ? found.open?.parent : live.beginning.event.parent;
+      const isThere = live !== undefined || found.open !== undefined;
+      if (child !== undefined && isThere && parent?.run !== child.parent) return undefined;
       try {
         const unsaid = live?.calls.gate.unsaidAt(runPorts.clock.now());
         const end = await fence(run, { ...asked, ...unsaid }, runPorts).catch((error: unknown) => {
           if (child === undefined || !(error instanceof NotFoundError)) throw error;
           return tombstone(run, child, asked, runPorts);
         });
-        return { live, found, end };
+        return { live, found, parent, end };
       } catch (error) {
         // Not recorded, so it goes on where it is recovered; here it stops all the same.
         live?.abandon(error);
         throw error;
       }
     });
+    if (fenced === undefined) return undefined;
+    const { live, found, parent, end } = fenced;
     const { open, elsewhere } = found;
     const stopping = end.type === 'run.killed' ? (live?.killed(end) ?? []) : [];
     const began = live === undefined ? await this.#began(run) : begunIn(live);
@@ -181,7 +195,6 @@ export class Kills {
       ms: clock.now() - since,
       ...(error !== undefined && { error }),
     }));
-    const parent = live === undefined ? open?.parent : live.beginning.event.parent;
     return { killed, tenant, children: wasKilled ? children : [], parent, ...(wasKilled && { error }) };
   }
 
@@ -197,9 +210,9 @@ export class Kills {
         outcomes.note(entry);
       }
     } catch (error) {
-      return { definition, tenant, children: [...children.values()], unknown: outcomes.keys, error };
+      return { definition, tenant, children: [...children.values()], unknown: outcomes.calls, error };
     }
-    return { definition, tenant, children: [...children.values()], unknown: outcomes.keys };
+    return { definition, tenant, children: [...children.values()], unknown: outcomes.calls };
   }
 }
 

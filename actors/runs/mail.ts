@@ -56,6 +56,11 @@ export class Mail {
     }
     const end = await readEnd(journal, run);
     if (end !== undefined) throw ended(run, end.type.slice('run.'.length), message.type);
+    return this.leave(run, message);
+  }
+
+  /** Into its inbox: whoever owns it then takes it. */
+  async leave(run: RunId, message: Message): Promise<Ack> {
     const ack = await this.#post(run, message);
     await this.#notify(run);
     return ack;

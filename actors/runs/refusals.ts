@@ -1,6 +1,6 @@
 import { InvalidStateTransitionError, KillSwitchTriggeredError, StaleOwnerError } from '../../src/protocol/errors.ts';
 import type { OwnerId, RunId } from '../../src/protocol/ids.ts';
-import type { KillSwitch } from '../../src/protocol/receipt.ts';
+import type { KillSwitch, Width } from '../../src/protocol/receipt.ts';
 
 /** Why a run is not to be had, or takes nothing. */
 
@@ -16,8 +16,20 @@ export const elsewhere = (run: RunId, owner: OwnerId): StaleOwnerError =>
     { run, owner },
   );
 
-export const switchedOff = (run: RunId, { reason, by }: KillSwitch): KillSwitchTriggeredError =>
+export const switchedOff = (run: RunId, { reason, by, ...of }: KillSwitch): KillSwitchTriggeredError =>
   new KillSwitchTriggeredError(
-    `Run ${run} was not begun: ${by} has killed all that is like it (${reason}); lift that first.`,
+    `Run ${run} was not begun: ${by} has killed ${nameOf(of)} (${reason}), and that has not been lifted. To lift it: ${liftOf(of)}.`,
     { run, reason, by },
   );
+
+function nameOf(width: Width): string {
+  if ('tenant' in width) return `all of tenant ${width.tenant}`;
+  return 'definition' in width ? `all of definition ${width.definition}` : 'everything';
+}
+
+function liftOf(width: Width): string {
+  if ('tenant' in width) return `troupe lift --tenant ${width.tenant}, or troupe.lift({ tenant: '${width.tenant}' })`;
+  if ('definition' in width)
+    return `troupe lift --definition ${width.definition}, or troupe.lift({ definition: '${width.definition}' })`;
+  return 'troupe lift --all, or troupe.lift({ all: true })';
+}

@@ -79,14 +79,15 @@ export class Signals {
 
   /** What has stopped where it lives. Undefined: nobody has said so in time. */
   async kill(tenant: TenantId, run: RunId, about: Killed): Promise<readonly StoppedActor[] | undefined> {
-    const said = await this.#envelope(tenant, 'troupe.run.killed', about);
     try {
+      const said = await this.#envelope(tenant, 'troupe.run.killed', about);
       const timeoutMs = about.graceMs + ANSWER_MS;
       const answer = await this.#ports.bus.request(killSubject(tenant, run), said, { timeoutMs });
       const { decodeEnvelope } = await frame();
       return (decodeEnvelope(answer).data as { stopped: StoppedActor[] }).stopped;
     } catch (error) {
-      if (!(error instanceof UnreachableError)) this.#report(error, `run ${run}: telling its process that it was killed`);
+      if (!(error instanceof UnreachableError))
+        this.#report(error, `run ${run}: telling its process that it was killed`);
       return undefined;
     }
   }

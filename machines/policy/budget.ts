@@ -63,8 +63,12 @@ export function over(
   reserved: Readonly<Amount>,
 ): Over {
   const held = spentOf(reserved)[resource];
-  const is = { resource, spent: spentOf(spent)[resource], limit: spentOf(bounds)[resource] };
-  return held > 0 ? { ...is, reserved: held } : is;
+  return {
+    resource,
+    spent: spentOf(spent)[resource],
+    ...(held > 0 && { reserved: held }),
+    limit: spentOf(bounds)[resource],
+  };
 }
 
 /** What becomes of a run whose budget is spent. There is one last turn, and only for a body that knows of it. */

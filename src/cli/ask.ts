@@ -37,12 +37,19 @@ export interface Asked {
   here: boolean;
 }
 
+/** `before`: how many entries the run had by then. */
+export interface Told {
+  done: Asked;
+  before: number;
+}
+
 /** @throws InvalidStateTransitionError, NotFoundError, or what it was refused with */
-export async function asked(session: Session, id: string, what: Ask): Promise<Asked> {
+export async function asked(session: Session, id: string, what: Ask): Promise<Told> {
   const { troupe, terminal } = session;
   const { command, says, ask, of } = what;
   const run = await troupe.attach(id);
   if (!run.can(command)) throw illegal(run.id, run.status, command);
+  const { entries: before } = await run.summary();
   const here = (await troupe.recover(id)).recovered.includes(run.id);
   if (here) {
     driving.active = true;
@@ -53,7 +60,7 @@ export async function asked(session: Session, id: string, what: Ask): Promise<As
   try {
     ack = await ask(run);
   } catch (error) {
-    await seeThrough(session, [{ ...about, at: now(), seq: null }]);
+    await seeThrough(session, [{ done: { ...about, at: now(), seq: null }, before }]);
     throw error;
   }
   const at = now();
@@ -61,18 +68,18 @@ export async function asked(session: Session, id: string, what: Ask): Promise<As
   const seq = here ? ack.seq : ((await answered(other, ack.seq)) ?? null);
   const how = seq === null ? ': recorded, and not taken yet by whoever goes on with it' : ` (entry ${seq})`;
   terminal.say(harmless(`${says} ${other.id}${how}`));
-  return { ...about, at, seq };
+  return { done: { ...about, at, seq }, before };
 }
 
 /** Those that were taken over, until they have ended or only wait; Ctrl-C lets go of them. */
-export async function seeThrough({ troupe, terminal }: Session, all: readonly Asked[]): Promise<Outcome[]> {
-  const here = all.filter((one) => one.here);
+export async function seeThrough({ troupe, terminal }: Session, all: readonly Told[]): Promise<Outcome[]> {
+  const here = all.filter(({ done }) => done.here);
   if (here.length === 0) return [];
   const letGo = driving.begin();
   const outcomes = await Promise.all(
-    here.map(async ({ run, seq }) => {
-      const handle = await troupe.attach(run);
-      return drive(handle, new Progress(handle, terminal, { among: here.length, from: seq ?? 1 }), letGo);
+    here.map(async ({ done, before }) => {
+      const handle = await troupe.attach(done.run);
+      return drive(handle, new Progress(handle, terminal, { among: here.length, from: before + 1 }), letGo);
     }),
   );
   for (const outcome of outcomes) {
@@ -84,8 +91,8 @@ export async function seeThrough({ troupe, terminal }: Session, all: readonly As
 
 /** Asks one run, sees it through if that falls to this process, and tells both. */
 export async function askOne(session: Session, id: string, what: Ask): Promise<ExitCode> {
-  const done = await asked(session, id, what);
-  const [outcome] = await seeThrough(session, [done]);
-  session.terminal.result({ ...done, outcome: outcome === undefined ? null : outcomeData(outcome) });
+  const told = await asked(session, id, what);
+  const [outcome] = await seeThrough(session, [told]);
+  session.terminal.result({ ...told.done, outcome: outcome === undefined ? null : outcomeData(outcome) });
   return outcome === undefined ? EXIT.completed : exitOfOutcome(outcome);
 }

@@ -1,4 +1,4 @@
-import { asked, seeThrough, type Ask, type Asked } from './ask.ts';
+import { asked, seeThrough, type Ask, type Told } from './ask.ts';
 import { EXIT, exitOfError, gravest, type ExitCode } from './exit.ts';
 import { errorData, shortened } from './json.ts';
 import type { Session } from './open.ts';
@@ -12,20 +12,20 @@ export async function askAll(
   well: readonly ExitCode[] = [],
 ): Promise<ExitCode> {
   const { terminal } = session;
-  const done: Asked[] = [];
+  const told: Told[] = [];
   const failures: { run: string; error: unknown }[] = [];
   for (const id of ids)
     try {
-      done.push(await asked(session, id, what));
+      told.push(await asked(session, id, what));
     } catch (error) {
       failures.push({ run: id, error });
       terminal.error(error);
     }
-  const outcomes = await seeThrough(session, done);
+  const outcomes = await seeThrough(session, told);
   terminal.result({
-    runs: done.map((one) => {
-      const outcome = outcomes.find(({ summary }) => summary.run === one.run);
-      return { ...one, outcome: outcome === undefined ? null : outcomeData(outcome) };
+    runs: told.map(({ done }) => {
+      const outcome = outcomes.find(({ summary }) => summary.run === done.run);
+      return { ...done, outcome: outcome === undefined ? null : outcomeData(outcome) };
     }),
     errors: failures.map(({ run, error }) => ({ run: shortened(run), error: errorData(error) })),
   });

@@ -10,19 +10,24 @@ export interface BudgetFlags {
 
 /** `usd=0.5,tokens=50000,wallClock=10m,reserve.tokens=500`; undefined where nothing is said. What the limits may be, the API says. @throws ValidationError */
 export function budgetOf({ budget, steps, onExhausted }: BudgetFlags): BudgetOptions | undefined {
-  const limits: Record<string, unknown> = {};
-  const reserve: Record<string, unknown> = {};
+  const limits = new Map<string, unknown>();
+  const reserve = new Map<string, unknown>();
+  const name = (of: Map<string, unknown>, limit: string, value: unknown): void => {
+    if (of.has(limit)) throw new ValidationError(`The budget says twice what ${limit} may be; say it once.`, { limit });
+    of.set(limit, value);
+  };
   for (const part of budget?.split(',') ?? []) {
-    const [, kept, name, value] = /^\s*(reserve\.)?(\w+)=(.+?)\s*$/.exec(part) ?? [];
-    if (name === undefined || value === undefined)
+    const [, kept, limit, value] = /^\s*(reserve\.)?(\w+)=(.+?)\s*$/.exec(part) ?? [];
+    if (limit === undefined || value === undefined)
       throw new ValidationError(
         `--budget has '${part}', which is no limit; as in: --budget usd=0.5,tokens=50000,steps=10,toolCalls=5,wallClock=10m`,
         { part },
       );
-    (kept === undefined ? limits : reserve)[name] = name === 'wallClock' ? value : Number(value);
+    name(kept === undefined ? limits : reserve, limit, limit === 'wallClock' ? value : Number(value));
   }
-  if (steps !== undefined) limits['steps'] = steps;
-  if (onExhausted !== undefined) limits['onExhausted'] = onExhausted;
-  if (Object.keys(reserve).length > 0) limits['reserve'] = reserve;
-  return Object.keys(limits).length === 0 ? undefined : (limits as BudgetOptions);
+  if (steps !== undefined) name(limits, 'steps', steps);
+  if (onExhausted !== undefined) name(limits, 'onExhausted', onExhausted);
+  if (reserve.size > 0) name(limits, 'reserve', Object.fromEntries(reserve));
+  // Whatever it is called, what was said is an own field, so that the API refuses it.
+  return limits.size === 0 ? undefined : (Object.fromEntries(limits) as BudgetOptions);
 }

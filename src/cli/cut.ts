@@ -40,6 +40,12 @@ function report(error: ErrorData, thrown: unknown, json: boolean): void {
   const runs = [...driving.runs];
   terminal.error(thrown ?? error);
   const next = `troupe recover${runs.length === 1 ? ` ${runs[0]}` : ''}`;
-  if (active) terminal.note(`troupe: it was driving ${runs.join(', ') || 'runs'}; to go on: ${next}`);
+  const what = runs.join(', ') || 'runs';
+  if (active)
+    terminal.note(
+      driving.begins
+        ? `troupe: it was about to begin ${what}; to go on, if that is there by now: ${next}`
+        : `troupe: it was driving ${what}; to go on: ${next}`,
+    );
   terminal.result({ error, ...(active && { runs, next }) });
 }

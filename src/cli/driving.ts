@@ -5,6 +5,8 @@ class Driving {
   /** The command drives runs, though it may not know them yet. */
   active = false;
   readonly runs = new Set<string>();
+  /** They are about to be begun: nobody knows yet whether they are there. */
+  begins = false;
   /** One of them was killed, by whomever. */
   killed = false;
   #first: ((signal: Signal) => void) | undefined;
@@ -12,6 +14,7 @@ class Driving {
   /** From here on the first Ctrl-C does `interrupt`; resolves when the runs are to be let go of: at a SIGTERM, or a Ctrl-C with nothing to do. */
   begin(interrupt?: () => void): Promise<Signal> {
     this.active = true;
+    this.begins = false;
     return new Promise((resolve) => {
       this.#first = (signal) => {
         if (signal === 'SIGINT' && interrupt !== undefined) interrupt();
@@ -37,6 +40,7 @@ class Driving {
 
   end(): void {
     this.active = false;
+    this.begins = false;
     this.killed = false;
     this.runs.clear();
     this.#first = undefined;

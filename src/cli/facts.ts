@@ -1,6 +1,7 @@
 import { Ledger } from '../ledger.ts';
 import { RESOURCES, spentOf } from '../protocol/amount.ts';
 import { beginOf, type Child, type Entry, type Limits, type Spent } from '../protocol/entry.ts';
+import { OutcomesUnknown } from '../summary.ts';
 
 export interface Checkpoint {
   label: string;
@@ -22,9 +23,11 @@ export class Facts {
   readonly children: Child[] = [];
   readonly checkpoints: Checkpoint[] = [];
   paused: Pause | undefined;
+  readonly #outcomes = new OutcomesUnknown();
 
   note(entry: Entry): void {
     this.#ledger.note(entry);
+    this.#outcomes.note(entry);
     const child = beginOf(entry)?.child;
     if (child !== undefined && this.children.every(({ run }) => run !== child.run)) this.children.push(child);
     switch (entry.type) {
@@ -65,6 +68,11 @@ export class Facts {
       case 'run.killed':
         this.#open.clear();
     }
+  }
+
+  /** Irreversible calls that have begun and have no end on record, as a receipt of a kill has them. */
+  get outcomesUnknown(): string[] {
+    return this.#outcomes.calls;
   }
 
   get open(): ReadonlyMap<string, Child | undefined> {

@@ -6,7 +6,7 @@ import { asFailure } from '../codec.ts';
 import type { RunHandle } from '../run.ts';
 import { Tracer } from '../trace.ts';
 import { approvalsIn } from './awaiting.ts';
-import { duration, label } from './render.ts';
+import { because, duration, label } from './render.ts';
 import { harmless, type Terminal } from './terminal.ts';
 import { Tree } from './tree.ts';
 
@@ -117,7 +117,7 @@ export class Progress {
       case 'run.recovered':
         return 'recovered';
       case 'run.paused':
-        return `paused by ${entry.event.by}: ${entry.event.reason}`;
+        return `paused by ${entry.event.by}${because(entry.event.reason, 'paused')}`;
       case 'run.resumed':
         return `resumed by ${entry.event.by}`;
       case 'checkpoint':

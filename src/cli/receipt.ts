@@ -1,15 +1,14 @@
 import type { KilledRun, Receipt } from '../protocol/receipt.ts';
 import { errorData } from './json.ts';
-import { count, duration, table } from './render.ts';
+import { because, count, duration, table, unknownLines } from './render.ts';
 import { flat, type Terminal } from './terminal.ts';
 
 /** What a kill came to, for people: a line for each run, then what is in doubt, then who has not answered. */
 export function receiptLines(receipt: Receipt, terminal: Terminal): string[] {
   const { runs, left, unanswered } = receipt;
   const lines = runs.length === 1 && runs[0] !== undefined ? oneLine(receipt, runs[0]) : manyLines(receipt);
-  const doubts = runs.flatMap(({ run, inDoubt }) => inDoubt.map((call) => `  ${run}  ${flat(call)}`));
-  if (doubts.length > 0)
-    lines.push(terminal.paint('yellow', 'begun, and nobody knows whether they happened:'), ...doubts);
+  const doubts = runs.flatMap(({ run, inDoubt }) => inDoubt.map((call) => `${run}  ${call}`));
+  lines.push(...unknownLines(doubts, terminal));
   if (unanswered.length > 0)
     lines.push(
       terminal.paint('red', 'did not stop in time; whatever they do now is not recorded:'),
@@ -27,7 +26,7 @@ export function receiptLines(receipt: Receipt, terminal: Terminal): string[] {
 const oneLine = ({ ms }: Receipt, { run, status, reason, seq }: KilledRun): string[] => [
   flat(
     status === 'killed'
-      ? `killed ${run}: ${reason} (entry ${seq}, ${Math.round(ms)}ms)`
+      ? `killed ${run}${because(reason, 'killed')} (entry ${seq}, ${Math.round(ms)}ms)`
       : `${run} had ended before: ${status}`,
   ),
 ];
@@ -42,5 +41,8 @@ function manyLines({ runs, reason, by, ms }: Receipt): string[] {
     `${count(stopped.length, 'actor')} stopped`,
     duration(took),
   ]);
-  return [flat(`killed ${count(killed, 'run')} in ${duration(ms)}: ${reason} (by ${by})`), ...table(rows)];
+  return [
+    flat(`killed ${count(killed, 'run')} in ${duration(ms)}${because(reason, 'killed')} (by ${by})`),
+    ...table(rows),
+  ];
 }

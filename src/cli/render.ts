@@ -45,6 +45,14 @@ export const short = (value: unknown, limit = 100): string => {
 };
 
 const data = (value: unknown, limit: number): string => (value === null ? '-' : short(value, limit));
+
+/** Who asked for it stands first: what follows may be cut. */
+function saidBy(event: unknown): unknown {
+  if (typeof event !== 'object' || event === null || !('by' in event)) return event;
+  const { by, ...rest } = event;
+  return { by, ...rest };
+}
+
 const took = ({ durationMs }: TraceEvent): string => (durationMs === undefined ? '' : duration(durationMs));
 
 /** seq, time, type, target, data, duration, cause */
@@ -53,7 +61,7 @@ export const eventRow = (event: TraceEvent): string[] => [
   new Date(event.at).toISOString().slice(11, 23),
   event.type,
   flat(event.target),
-  data(event.data, 72),
+  data(saidBy(event.data), 72),
   took(event),
   event.cause === null ? '' : `← ${flat(String(event.cause))}`,
 ];
@@ -70,7 +78,7 @@ export function eventLine(event: TraceEvent): string {
     new Date(at).toISOString(),
     type.padEnd(TYPE_WIDTH),
     flat(target),
-    data(event.data, 100),
+    data(saidBy(event.data), 100),
     ...(lasted === '' ? [] : [`(${lasted})`]),
   ].join('  ');
 }
@@ -80,8 +88,13 @@ const DEEPEST = 16;
 /** From what was first to what it led to, each further in than the one before. */
 export function causeLines([first, ...rest]: readonly TraceEvent[]): string[] {
   if (first === undefined) return [];
-  const beyond = typeof first.cause === 'string' ? `a message from outside: ${flat(first.cause)}` : undefined;
-  const unknown = first.seq === 1 ? undefined : 'somebody outside, or nobody knows';
+  const { by } = Object(first.data) as { by?: unknown };
+  const who = typeof by === 'string' ? flat(by) : undefined;
+  const beyond =
+    typeof first.cause === 'string'
+      ? `a message from outside: ${flat(first.cause)}${who === undefined ? '' : `, by ${who}`}`
+      : undefined;
+  const unknown = first.seq === 1 ? undefined : (who ?? 'somebody outside, or nobody knows');
   const origin = beyond ?? unknown;
   const lines = [...(origin === undefined ? [] : [origin]), ...[first, ...rest].map(eventLine)];
   return lines.map(
@@ -113,6 +126,9 @@ export const totalsLine = ({ byType }: Summary): string =>
     .map(([type, total]) => `${type} ${total.count}${total.totalMs === 0 ? '' : ` (${duration(total.totalMs)})`}`)
     .join(', ');
 
+/** A reason, unless none was given: then it is the word for what was done. */
+export const because = (reason: string, done: string): string => (reason === done ? '' : `: ${reason}`);
+
 export const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
 
 /** How a run stands, in a few lines. */
@@ -123,12 +139,15 @@ export function summaryLines(summary: Summary, terminal: Terminal): string[] {
   const lines = [
     `${terminal.paint(STYLES[status], status)}${time}: ${count(steps, 'step')}${failed}, ${entries} entries`,
   ];
-  if (reason !== undefined) lines.push(harmless(`${reason}${error?.code === undefined ? '' : ` (${error.code})`}`));
+  if (reason !== undefined && reason !== status)
+    lines.push(harmless(`${reason}${error?.code === undefined ? '' : ` (${error.code})`}`));
   if (status === 'completed' && output !== undefined) lines.push(`output: ${short(output, 2_000)}`);
   return lines;
 }
 
-const quoted = (word: string): string => (/^[\w./:@%-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+/** For a shell. */
+export const quoted = (word: string): string =>
+  /^[\w./:@%-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
 /** Which calls are in doubt, and what to do. */
 export function doubtLines(run: string, calls: readonly CallInDoubt[], terminal: Terminal): string[] {
@@ -144,6 +163,15 @@ export function doubtLines(run: string, calls: readonly CallInDoubt[], terminal:
     `${resolve} --retry              begin it again`,
   ];
 }
+
+/** Of what has ended, the calls whose outcome is not on record. */
+export const unknownLines = (calls: readonly string[], terminal: Terminal): string[] =>
+  calls.length === 0
+    ? []
+    : [
+        terminal.paint('yellow', 'begun, and nobody knows whether they happened:'),
+        ...calls.map((call) => `  ${flat(call)}`),
+      ];
 
 /** Which calls wait for somebody's approval, and how it is given. */
 export function approvalLines(run: string, approvals: readonly Approval[], terminal: Terminal): string[] {

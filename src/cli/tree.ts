@@ -3,7 +3,7 @@ import { skipped, standing } from '../../machines/plan.ts';
 import { beginOf, isEnd, type Entry } from '../protocol/entry.ts';
 import { approvalsIn } from './awaiting.ts';
 import { Facts } from './facts.ts';
-import { label } from './render.ts';
+import { because, label } from './render.ts';
 import { spentText } from './spent.ts';
 import { flat, harmless, type Style, type Terminal } from './terminal.ts';
 
@@ -98,7 +98,12 @@ export class Tree {
       for (const { call } of approvalsIn(machine))
         lines.push(terminal.paint('yellow', `awaiting approval: troupe approve ${this.#run} ${flat(call)}`));
     if (paused !== undefined && !this.#over)
-      lines.push(terminal.paint('yellow', flat(`paused: ${paused.reason}; to go on: troupe resume ${this.#run}`)));
+      lines.push(
+        terminal.paint(
+          'yellow',
+          flat(`paused${because(paused.reason, 'paused')}; to go on: troupe resume ${this.#run}`),
+        ),
+      );
     const spends = spentText(limits, spent);
     if (spends !== '') lines.push(terminal.paint('dim', `spent: ${spends}`));
     return lines;

@@ -1,8 +1,8 @@
 import type { Approval } from '../protocol/spec.ts';
 import type { Pending } from '../handle.ts';
 import type { Facts } from './facts.ts';
-import { duration, label } from './render.ts';
-import { flat } from './terminal.ts';
+import { because, duration, label, quoted } from './render.ts';
+import { flat, harmless } from './terminal.ts';
 
 /** What an unfinished run waits for. Times in ms since the epoch. */
 export type Wait =
@@ -56,7 +56,9 @@ export function waitsText(waits: readonly Wait[] | null, definition: string, now
 function waitText(wait: Wait, definition: string, now: number): string {
   switch (wait.for) {
     case 'resume':
-      return wait.by === null ? `a larger budget: ${wait.reason}` : `somebody to resume it: ${wait.reason}`;
+      return wait.by === null
+        ? `a larger budget: ${wait.reason}`
+        : `somebody to resume it${because(wait.reason, 'paused')}`;
     case 'approval':
       return `approval of ${wait.call} (${wait.tool}) by ${wait.approvers?.join(' or ') ?? 'anybody'}`;
     case 'decision':
@@ -71,5 +73,20 @@ function waitText(wait: Wait, definition: string, now: number): string {
       return `a timer, in ${duration(wait.due - now)}`;
     case 'message':
       return 'a message';
+  }
+}
+
+/** The command that moves a run on which somebody has to decide about; undefined: that is not what stands in its way. */
+export function whatToDo(run: string, waits: readonly Wait[] | null): string | undefined {
+  const [first] = waits ?? [];
+  switch (first?.for) {
+    case 'resume':
+      return `troupe resume ${run}${first.by === null ? ' --budget <limits>' : ''}`;
+    case 'approval':
+      return `troupe approve ${first.run} ${quoted(harmless(first.call))}`;
+    case 'decision':
+      return `troupe resolve ${run} ${quoted(harmless(first.call))}`;
+    default:
+      return undefined;
   }
 }

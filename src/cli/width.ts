@@ -1,5 +1,7 @@
 import { ValidationError } from '../protocol/errors.ts';
-import type { Width } from '../protocol/receipt.ts';
+import type { KillSwitch, Width } from '../protocol/receipt.ts';
+import { because, duration } from './render.ts';
+import { flat } from './terminal.ts';
 
 /** What a kill reaches besides the runs that are named, as on a command line. */
 export interface WidthFlags {
@@ -23,7 +25,15 @@ export function widthText(width: Width): string {
   return 'definition' in width ? `definition ${width.definition}` : 'everything';
 }
 
-export function widthOption(width: Width): string {
+/** Who has thrown it, when and why. */
+export const switchText = (thrown: KillSwitch, now: number): string =>
+  flat(
+    `killed: ${widthText(thrown)}, ${duration(now - thrown.at)} ago by ${thrown.by}${because(thrown.reason, 'killed')}; nothing of it begins`,
+  );
+
+export const liftCommand = (width: Width): string => `troupe lift ${widthOption(width)}`;
+
+function widthOption(width: Width): string {
   if ('tenant' in width) return `--tenant ${width.tenant}`;
   return 'definition' in width ? `--definition ${width.definition}` : '--all';
 }

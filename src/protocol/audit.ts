@@ -16,7 +16,7 @@ export type AuditAction =
   | 'deny'
   | 'resolve'
   | 'kill'
-  /** Something asked of a run that it does not do. */
+  /** Something asked of a run that it does not do; where `run` is null, of one that nobody owned. */
   | 'refuse'
   // Asked of more than one run; `kill`, too.
   | 'lift'

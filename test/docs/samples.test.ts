@@ -74,14 +74,22 @@ function samplesOf(file: string): Sample[] {
 const samples = ['README.md', ...guides].flatMap(samplesOf);
 const folder = mkdtempSync(join(tmpdir(), 'troupe-samples-'));
 const RUN = ['--conditions=troupe-source', 'sample.ts'];
+/** A sample that is a test is run by its runner. */
+const TEST = [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--root', '..', '--dir', '.'];
+const isTest = (code: string): boolean => code.includes("from 'vitest'");
 
 beforeAll(() => {
-  for (const name of ['xstate', 'zod', '@types', 'troupe']) {
+  for (const name of ['xstate', 'zod', '@types', 'vitest', 'troupe']) {
     const link = join(folder, 'node_modules', name);
     mkdirSync(dirname(link), { recursive: true });
     symlinkSync(name === 'troupe' ? root : join(root, 'node_modules', name), link, 'junction');
   }
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  writeFileSync(
+    join(folder, 'vitest.config.js'),
+    `const conditions = ['troupe-source', 'module', 'node', 'development|production'];
+    export default { resolve: { conditions }, ssr: { resolve: { conditions } }, test: { include: ['**/sample.ts'] } };`,
+  );
   writeFileSync(
     join(folder, 'tsconfig.json'),
     JSON.stringify({ extends: join(root, 'tsconfig.json'), include: ['*/sample.ts'] }),
@@ -97,8 +105,9 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 describe('samples', { timeout: 60_000 }, () => {
   test('are there', () => expect(samples.length).toBeGreaterThan(2));
 
-  test.concurrent.each(samples)('$place runs and prints what is shown', async ({ dir, output }) => {
-    const { stdout } = await run(process.execPath, RUN, { cwd: join(folder, dir) });
+  test.concurrent.each(samples)('$place runs and prints what is shown', async ({ dir, code, output }) => {
+    const command = isTest(code) ? TEST : RUN;
+    const { stdout } = await run(process.execPath, command, { cwd: join(folder, dir) });
     if (output !== undefined) expect(stdout).toBe(output);
   });
 

@@ -206,7 +206,7 @@ describe('every command carries who asks', () => {
     await owner.start(send, { to: 'eve' }, { id: 'x', by: 'ana' });
     const far = await other.attach('x');
     const { hash = '' } = (await far.approvals())[0] ?? {};
-    await far.approve('body', { by: 'mallory', hash });
+    await expect(far.approve('body', { by: 'mallory', hash })).rejects.toMatchObject({ code: 'NOT_ALLOWED' });
     await far.approve('body', { by: 'bob', hash });
     await (await owner.attach('x')).result();
     const rows = await auditOf(other, { run: 'x' });

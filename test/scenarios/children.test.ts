@@ -120,6 +120,38 @@ describe('a child run', () => {
     });
   });
 
+  test('is not what somebody else has begun under its id, and a kill of its parent does not reach that', async () => {
+    const { parent, child } = family();
+    const before = await opened();
+    await before.start(parent, undefined, { id: 'p' });
+    const id = await childOf(before);
+
+    const troupe = await opened();
+    const theirs = await troupe.start(child, { about: 'mine' }, { id, tenant: 'other' });
+    const run = await troupe.start(parent, undefined, { id: 'p' });
+    expect(await run.result()).toMatchObject({ success: true, told: { code: 'VALIDATION', data: { run: id } } });
+    expect(theirs.status).toBe('running');
+
+    const again = await opened();
+    const held = await again.start(child, { about: 'mine' }, { id, tenant: 'other' });
+    const killed = await again.start(parent, undefined, { id: 'p' });
+    expect((await killed.kill()).runs.map((one) => one.run)).toEqual(['p']);
+    expect(held.status).toBe('running');
+  });
+
+  test('of a run that nobody has is no reason for its paused parent to seem busy', async () => {
+    const { parent, child } = family();
+    const store = new FaultyStore();
+    const first = await opened({ backend: store, definitions: [parent] });
+    const run = await first.start(parent, undefined, { id: 'p' });
+    await childOf(first);
+    await run.pause();
+    await first.close();
+    const troupe = await opened({ backend: store, definitions: [parent, child], recover: false });
+    await troupe.recover('p');
+    expect(await (await troupe.attach('p')).settled()).toBe('waiting');
+  });
+
   test('is one, however often its parent is recovered', async () => {
     const { parent, child, begun } = family();
     const store = new FaultyStore();

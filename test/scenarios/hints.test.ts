@@ -110,6 +110,46 @@ describe('a message', () => {
   });
 });
 
+describe('what was said to a run before its process ended', () => {
+  /** Hears until it is late. */
+  const heard = durable(
+    setup({
+      types: { events: {} as { type: 'NOW' }, context: {} as { when: string }, output: {} as string },
+    }).createMachine({
+      context: { when: '' },
+      initial: 'waiting',
+      states: {
+        waiting: {
+          on: { NOW: { target: 'over', actions: assign({ when: 'in time' }) } },
+          after: { 10_000: { target: 'over', actions: assign({ when: 'late' }) } },
+        },
+        over: { type: 'final' },
+      },
+      output: ({ context }) => context.when,
+    }),
+    { name: 'heard', version: '1' },
+  );
+
+  test('comes before what fell due since', async () => {
+    const store = new FaultyStore();
+    const times = [new SimulatedClock(), new SimulatedClock()] as const;
+    const reported: string[] = [];
+    const report = (_: unknown, where: string): void => void reported.push(where);
+    const owner = await opened({ backend: store, clock: times[0], definitions: [heard], report });
+    const other = await opened({ backend: store, clock: times[1], definitions: [heard], recover: false });
+    await owner.start(heard, undefined, { id: 'x' });
+    // Its owner does not come to read it.
+    const far = await other.attach('x', heard);
+    store.failOnce('read', broken());
+    await far.send({ type: 'NOW' });
+    await until(() => reported.length > 0, 'it could not be read');
+    await owner.close();
+    times[1].increment(20_000);
+    await other.recover('x');
+    expect((await (await other.attach('x', heard)).result()).data).toBe('in time');
+  });
+});
+
 describe('a result', () => {
   test('of a run that lives elsewhere is awaited no more where the troupe is closed', async () => {
     const store = new FaultyStore();

@@ -113,6 +113,13 @@ describe('a kill of a run', () => {
     expect(again.runs.every(({ status }) => status === 'killed')).toBe(true);
   });
 
+  test('is refused at the door where it would wait longer than an hour', async () => {
+    const troupe = await opened();
+    const run = await troupe.start(new Working().definition(), undefined, { id: 'x' });
+    await expect(run.kill('enough', { grace: '30d' })).rejects.toThrow('is too long: 3600000 ms at most');
+    expect(run.status).toBe('running');
+  });
+
   test('in another process is answered by it, with what stopped there', async () => {
     const store = new FaultyStore();
     const working = new Working();
@@ -148,7 +155,7 @@ describe('a kill of a run', () => {
     await still();
     clock.increment(1_500);
     const [one, two] = await Promise.all([late, intime]);
-    expect(one).toMatchObject({ unanswered: [{ run: 'first', actor: 'body/attempt' }], inDoubt: ['body/attempt'] });
+    expect(one).toMatchObject({ unanswered: [{ run: 'first', actor: 'body/attempt' }], inDoubt: ['body'] });
     expect(two).toMatchObject({
       unanswered: [],
       stopped: expect.arrayContaining([{ actor: 'body/attempt', state: 'active', ms: 500 }]) as [],

@@ -4,6 +4,7 @@ import { TroupeError } from '../../protocol/errors.ts';
 import type { Troupe } from '../../troupe.ts';
 import { errorData } from '../json.ts';
 import { count, duration } from '../render.ts';
+import { liftCommand, switchText } from '../width.ts';
 import { fail, ok, some, warn, type Check } from './check.ts';
 
 /** Every run is read, and each that has not ended is folded, as recovering it would; nothing is executed. */
@@ -12,6 +13,8 @@ export async function* runChecks(troupe: Troupe, reports: string[]): AsyncGenera
   const unreadable = runs.filter(({ status }) => status === 'unreadable');
   const unfinished = runs.filter(({ status, endedAt }) => status !== 'unreadable' && endedAt === undefined);
   yield ownedCheck(runs, unfinished);
+  for (const thrown of await troupe.switches())
+    yield warn('switches', switchText(thrown, systemClock().now()), `to let it begin again: ${liftCommand(thrown)}`);
   for (const { run, error } of unreadable) yield unreadableCheck(run, error);
   reports.length = 0;
   yield* foldChecks(troupe, unfinished);

@@ -1,8 +1,10 @@
 import { systemClock } from '../../clock.ts';
+import type { AuditOptions as Wanted } from '../../options.ts';
 import type { AuditRow } from '../../protocol/audit.ts';
 import { milliseconds, type Duration } from '../../protocol/duration.ts';
 import type { Limits } from '../../protocol/entry.ts';
 import { ValidationError } from '../../protocol/errors.ts';
+import type { Troupe } from '../../troupe.ts';
 import { driving } from '../driving.ts';
 import { EXIT, type ExitCode } from '../exit.ts';
 import { shortened, toJson } from '../json.ts';
@@ -15,13 +17,13 @@ export interface AuditOptions extends CommonOptions {
   tenant?: string;
   by?: string;
   since?: string;
+  tree?: boolean;
 }
 
 export function audit(run: string | undefined, options: AuditOptions): Promise<ExitCode> {
   const { tenant, by, since } = options;
   return open(options, async ({ troupe, terminal }) => {
     const wanted = {
-      ...(run !== undefined && { run }),
       ...(tenant !== undefined && { tenant }),
       ...(by !== undefined && { by }),
       ...(since !== undefined && { since: timeOf(since) }),
@@ -29,7 +31,7 @@ export function audit(run: string | undefined, options: AuditOptions): Promise<E
     let over = false;
     const print = async (): Promise<ExitCode> => {
       let unreadable = 0;
-      for await (const row of troupe.audit(wanted)) {
+      for await (const row of rowsOf(troupe, run, wanted, options)) {
         if (over) break;
         if (row.action === 'unreadable') unreadable += 1;
         await line(terminal.json ? toJson(row) : rowLine(row));
@@ -39,15 +41,36 @@ export function audit(run: string | undefined, options: AuditOptions): Promise<E
       return EXIT.failed;
     };
     try {
-      return await Promise.race([
-        print(),
-        driving.left().then(() => EXIT.left),
-        nobodyReads(),
-      ]);
+      return await Promise.race([print(), driving.left().then(() => EXIT.left), nobodyReads()]);
     } finally {
       over = true;
     }
   });
+}
+
+async function* rowsOf(
+  troupe: Troupe,
+  run: string | undefined,
+  wanted: Omit<Wanted, 'run'>,
+  { tree = false }: AuditOptions,
+): AsyncGenerator<AuditRow> {
+  if (run === undefined) {
+    if (tree) throw new ValidationError('Say whose tree: troupe audit <run> --tree.');
+    return yield* troupe.audit(wanted);
+  }
+  yield* troupe.audit({ ...wanted, run });
+  if (tree) for (const below of await begunBy(troupe, run)) yield* troupe.audit({ ...wanted, run: below });
+}
+
+/** All that a run has begun, and what that has begun, oldest first. */
+async function begunBy(troupe: Troupe, root: string): Promise<string[]> {
+  const all = new Set([root]);
+  const runs = await troupe.runs();
+  for (let before = 0; before < all.size;) {
+    before = all.size;
+    for (const { run, parent } of runs) if (parent !== null && all.has(parent.run)) all.add(run);
+  }
+  return runs.flatMap(({ run }) => (run !== root && all.has(run) ? [run] : []));
 }
 
 /** @throws ValidationError */

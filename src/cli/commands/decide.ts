@@ -1,5 +1,8 @@
+import { mustDecide } from '../../deciding.ts';
 import { NotFoundError, ValidationError } from '../../protocol/errors.ts';
 import type { Approval } from '../../protocol/spec.ts';
+import type { RunHandle } from '../../run.ts';
+import { userName } from '../../settings.ts';
 import { askOne } from '../ask.ts';
 import type { ExitCode } from '../exit.ts';
 import { shortened } from '../json.ts';
@@ -36,11 +39,19 @@ function decide(
     }
     const { call, run: of } = approval;
     const given = { hash: hash ?? approval.hash, ...(reason !== undefined && { reason }) };
+    const ask = (run: RunHandle): Promise<{ seq: number }> =>
+      command === 'approve' ? run.approve(call, given) : run.deny(call, given);
+    try {
+      mustDecide(approval, { hash: given.hash, by: options.by ?? userName() });
+    } catch {
+      // The run is not taken over for a decision that it refuses.
+      await ask(await troupe.attach(id));
+    }
     return askOne(session, id, {
       command,
       of,
       says: `${command === 'approve' ? 'approved' : 'denied'} ${call} of`,
-      ask: (run) => (command === 'approve' ? run.approve(call, given) : run.deny(call, given)),
+      ask,
     });
   });
 }

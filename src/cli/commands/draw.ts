@@ -1,17 +1,13 @@
-import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import type { AnyStateMachine } from 'xstate';
 import { isMachine } from '../../../actors/durable.ts';
 import { toolActor } from '../../../actors/tool.ts';
-import { closest } from '../../define/closest.ts';
 import type { AnyDefinition } from '../../define/definition.ts';
-import { toolbox } from '../../define/toolbox.ts';
 import { NotFoundError, ValidationError } from '../../protocol/errors.ts';
 import type { PlanSpec } from '../../protocol/spec.ts';
 import { loadConfig } from '../config.ts';
-import { checked, isCode, parsePlan, readExport } from '../definition.ts';
+import { checked, isCode, namedOrPlan, readExport } from '../definition.ts';
 import { EXIT, type ExitCode } from '../exit.ts';
-import { shortened } from '../json.ts';
 import { flowchart, stateDiagram } from '../draw/mermaid.ts';
 import type { CommonOptions } from '../open.ts';
 import { machineData, planData } from '../draw/stately.ts';
@@ -56,18 +52,7 @@ async function drawableOf(source: string, configFile: string | undefined): Promi
     const isOne = typeof value === 'object' && value !== null && isMachine(value as AnyStateMachine);
     return isOne ? { kind: 'machine', machine: value as AnyStateMachine } : drawableIn(checked(value, source));
   }
-  const config = await loadConfig(configFile);
-  const tools = toolbox(config.tools);
-  const definition = config.definitions.find(({ name }) => name === source) ?? tools.get(source)?.tool;
-  if (definition !== undefined) return drawableIn(definition);
-  if (existsSync(source)) return drawableIn(await parsePlan(source, config));
-  const names = [...config.definitions.map(({ name }) => name), ...tools.keys()];
-  const near = closest(source, names);
-  const hint = near.length > 0 ? `did you mean ${near.join(' or ')}?` : `the config has ${names.join(', ') || 'none'}.`;
-  throw new NotFoundError(`There is no definition, tool or file '${shortened(source)}'; ${hint}`, {
-    source: shortened(source),
-    closest: near,
-  });
+  return drawableIn(await namedOrPlan(source, await loadConfig(configFile)));
 }
 
 function drawableIn(definition: AnyDefinition): Drawable {

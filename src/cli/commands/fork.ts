@@ -21,6 +21,8 @@ export function fork(id: string, options: ForkFlags): Promise<ExitCode> {
     const budget = budgetOf(options);
     const { at, id: wanted, detach } = options;
     driving.active = true;
+    driving.begins = true;
+    if (wanted !== undefined) driving.runs.add(wanted);
     const run: RunHandle = await troupe.fork(id, {
       ...(at !== undefined && { at: placeOf(at) }),
       ...(wanted !== undefined && { id: wanted }),

@@ -8,7 +8,7 @@ import { errorData, shortened } from '../json.ts';
 import { open, type CommonOptions, type Session } from '../open.ts';
 import { receiptLines } from '../receipt.ts';
 import { count } from '../render.ts';
-import { widthOf, widthOption, widthText, type WidthFlags } from '../width.ts';
+import { liftCommand, widthOf, widthText, type WidthFlags } from '../width.ts';
 
 export interface KillOptions extends CommonOptions, WidthFlags {
   reason?: string;
@@ -27,6 +27,10 @@ export function kill(ids: readonly string[], options: KillOptions): Promise<Exit
         runs: ids.length,
       });
     if (width === undefined) return killEach(ids, session, options);
+    if ('definition' in width && !(await isKnown(width.definition, session)))
+      session.terminal.note(
+        `troupe: neither the config nor any run has a definition ${shortened(width.definition)}; is it spelled as it is there?`,
+      );
     if (options.yes !== true && !(await confirmed(await question(session.troupe, width)))) {
       session.terminal.say('nothing was killed');
       return EXIT.failed;
@@ -34,6 +38,10 @@ export function kill(ids: readonly string[], options: KillOptions): Promise<Exit
     return killWide(width, session, options);
   });
 }
+
+const isKnown = async (definition: string, { troupe, config }: Session): Promise<boolean> =>
+  config.definitions.some(({ name }) => name === definition) ||
+  (await troupe.runs()).some((run) => run.definition === definition);
 
 async function question(troupe: Troupe, width: Width): Promise<string> {
   const runs = await troupe.runs({ unfinished: true, ...('tenant' in width && { tenant: width.tenant }) });
@@ -46,7 +54,7 @@ const asOf = ({ grace }: KillOptions): { grace?: Duration } => ({ ...(grace !== 
 async function killWide(width: Width, { troupe, terminal }: Session, options: KillOptions): Promise<ExitCode> {
   const receipt = await troupe.kill(width, options.reason, asOf(options));
   for (const line of receiptLines(receipt, terminal)) terminal.say(line);
-  terminal.say(`nothing of ${widthText(width)} begins until: troupe lift ${widthOption(width)}`);
+  terminal.say(`nothing of ${widthText(width)} begins until: ${liftCommand(width)}`);
   terminal.result({ receipts: [receipt], errors: [] });
   return exitOfReceipt(receipt);
 }

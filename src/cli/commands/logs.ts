@@ -35,11 +35,7 @@ export function logs(id: string, options: LogsOptions): Promise<ExitCode> {
       return EXIT.completed;
     };
     try {
-      return await Promise.race([
-        print(),
-        driving.left().then(() => EXIT.left),
-        nobodyReads(),
-      ]);
+      return await Promise.race([print(), driving.left().then(() => EXIT.left), nobodyReads()]);
     } finally {
       over = true;
     }

@@ -1,5 +1,4 @@
 import { DEFAULT_TENANT } from '../../protocol/ids.ts';
-import type { KillSwitch } from '../../protocol/receipt.ts';
 import type { RunStatus } from '../../protocol/lifecycle.ts';
 import type { RunInfo } from '../../options.ts';
 import { EXIT, type ExitCode } from '../exit.ts';
@@ -8,9 +7,8 @@ import { now } from '../now.ts';
 import { open, type CommonOptions } from '../open.ts';
 import { count, duration, table } from '../render.ts';
 import { standings } from '../standing.ts';
-import { flat } from '../terminal.ts';
-import { waitsText } from '../waits.ts';
-import { widthOption, widthText } from '../width.ts';
+import { waitsText, whatToDo } from '../waits.ts';
+import { liftCommand, switchText } from '../width.ts';
 
 export interface PsOptions extends CommonOptions {
   status?: RunStatus;
@@ -51,17 +49,16 @@ export function ps(options: PsOptions): Promise<ExitCode> {
       const heads = ['RUN', 'DEFINITION', ...(tenants ? ['TENANT'] : []), 'STATUS', 'OWNED', 'AGE', 'DURATION'];
       for (const line of table([[...heads, 'WAITS FOR'], ...rows])) terminal.say(line);
     }
-    const orphans = runs.filter((info) => ownedOf(info) === 'no').length;
-    if (orphans > 0) terminal.note(`${count(orphans, 'run')} nobody owns; to go on: troupe recover`);
-    for (const thrown of switches) terminal.note(switchLine(thrown, at));
+    const orphans = runs.filter((info) => ownedOf(info) === 'no');
+    const needs = new Map(orphans.map(({ run }) => [run, whatToDo(run, looked.get(run)?.waits ?? null)]));
+    const left = orphans.filter(({ run }) => needs.get(run) === undefined).length;
+    if (left > 0) terminal.note(`${count(left, 'run')} nobody owns; to go on: troupe recover`);
+    const asked = new Set([...needs.values()].filter((need) => need !== undefined));
+    for (const need of asked) terminal.note(`it is somebody's turn: ${need}`);
+    for (const thrown of switches) terminal.note(`${switchText(thrown, at)} until: ${liftCommand(thrown)}`);
     return EXIT.completed;
   });
 }
-
-const switchLine = (thrown: KillSwitch, at: number): string =>
-  flat(
-    `killed: ${widthText(thrown)}, ${duration(at - thrown.at)} ago by ${thrown.by}: ${thrown.reason}; nothing of it begins until: troupe lift ${widthOption(thrown)}`,
-  );
 
 const lasted = ({ createdAt, endedAt }: RunInfo, at: number): number => (endedAt ?? at) - createdAt;
 

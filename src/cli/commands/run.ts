@@ -26,6 +26,7 @@ export function run(source: string, options: RunOptions): Promise<ExitCode> {
     const budget = budgetOf(options);
     const { id = madeUp(), tenant } = options;
     driving.active = true;
+    driving.begins = true;
     driving.runs.add(id);
     const handle: RunHandle = await troupe.start(definition, input as never, {
       id,

@@ -1,4 +1,5 @@
 import { ValidationError } from '../../protocol/errors.ts';
+import { sendable } from '../../sending.ts';
 import { askOne } from '../ask.ts';
 import type { ExitCode } from '../exit.ts';
 import { readInput } from '../json.ts';
@@ -11,10 +12,12 @@ export interface SendOptions extends CommonOptions {
 export function send(id: string, type: string, options: SendOptions): Promise<ExitCode> {
   return open(options, async (session) => {
     const data = options.data === undefined ? {} : await fields(options.data);
+    // Before the run is taken over for it.
+    const event = sendable({ ...data, type });
     return askOne(session, id, {
       command: 'send',
       says: `sent ${type} to`,
-      ask: (run) => run.send({ ...data, type }),
+      ask: (run) => run.send(event),
     });
   });
 }

@@ -8,7 +8,17 @@ import { EXIT, type ExitCode } from '../exit.ts';
 import { errorData } from '../json.ts';
 import { open, type CommonOptions } from '../open.ts';
 import { Facts } from '../facts.ts';
-import { approvalLines, causeLines, doubtLines, eventRow, summaryLines, table, totalsLine } from '../render.ts';
+import {
+  approvalLines,
+  because,
+  causeLines,
+  doubtLines,
+  eventRow,
+  summaryLines,
+  table,
+  totalsLine,
+  unknownLines,
+} from '../render.ts';
 import { spentText } from '../spent.ts';
 import { flat } from '../terminal.ts';
 
@@ -34,8 +44,22 @@ export function show(id: string, options: ShowOptions): Promise<ExitCode> {
     const facts = new Facts();
     for (const entry of entries) facts.note(entry);
     const { spent, limits, children, checkpoints, paused = null } = facts;
+    // Of a run that goes on the calls in doubt are told, which somebody may decide about.
+    const outcomesUnknown = summary.endedAt === undefined ? [] : facts.outcomesUnknown;
     if (terminal.json)
-      terminal.result({ summary, paused, spent, limits, children, checkpoints, inDoubt, approvals, actors, entries });
+      terminal.result({
+        summary,
+        paused,
+        spent,
+        limits,
+        children,
+        checkpoints,
+        inDoubt,
+        outcomesUnknown,
+        approvals,
+        actors,
+        entries,
+      });
     else {
       terminal.say(`${terminal.paint('bold', id)}  ${summary.definition}`);
       for (const line of summaryLines(summary, terminal)) terminal.say(line);
@@ -46,6 +70,7 @@ export function show(id: string, options: ShowOptions): Promise<ExitCode> {
       for (const line of table([['SEQ', 'TIME', 'TYPE', 'TARGET', 'EVENT', 'TOOK', 'CAUSE'], ...rows]))
         terminal.say(line);
       for (const line of approvalLines(id, approvals ?? [], terminal)) terminal.say(line);
+      for (const line of unknownLines(outcomesUnknown, terminal)) terminal.say(line);
       for (const line of doubtLines(id, inDoubt ?? [], terminal)) terminal.say(line);
     }
     if (unknown) terminal.note(`troupe: which calls are in doubt cannot be told: ${errorData(folded).message}`);
@@ -57,9 +82,10 @@ function factLines({ spent, limits, paused, children, checkpoints }: Facts): str
   const lines = [];
   const spends = spentText(limits, spent);
   if (spends !== '') lines.push(`spent: ${spends}`);
-  if (paused !== undefined) lines.push(flat(`paused${paused.by === null ? '' : ` by ${paused.by}`}: ${paused.reason}`));
+  if (paused !== undefined)
+    lines.push(flat(`paused${paused.by === null ? '' : ` by ${paused.by}`}${because(paused.reason, 'paused')}`));
   for (const { run, definition } of children) lines.push(`began run ${run} (${definition})`);
-  for (const { label, at } of checkpoints) lines.push(`checkpoint ${label} at entry ${at}`);
+  for (const { label, at } of checkpoints) lines.push(`checkpoint ${label} (entry ${at + 1}): all up to entry ${at}`);
   return lines;
 }
 

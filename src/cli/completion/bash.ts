@@ -1,4 +1,4 @@
-import { ASK_RUNS, type CommandWords } from './words.ts';
+import { asking, isRuns, type CommandWords } from './words.ts';
 
 type Values = CommandWords['values'][number];
 
@@ -7,7 +7,12 @@ export const bash = (commands: readonly CommandWords[]): string[] => [
   '# completion of troupe for bash; to have it: source <(troupe completion bash)',
   '_troupe() {',
   '  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} place=0 i',
+  '  local -a config=()',
   '  COMPREPLY=()',
+  // Where the runs are that are asked for.
+  '  for ((i = 2; i + 1 < COMP_CWORD; i++)); do',
+  '    [[ ${COMP_WORDS[i]} == --config ]] && config=(--config "${COMP_WORDS[i+1]}")',
+  '  done',
   '  if ((COMP_CWORD == 1)); then',
   `    COMPREPLY=($(compgen -W "${commands.map(({ name }) => name).join(' ')} --help --version" -- "$word"))`,
   '    return',
@@ -52,8 +57,10 @@ export const bash = (commands: readonly CommandWords[]): string[] => [
 
 function offered(values: Values): string {
   if (values === 'anything') return ':';
-  if (values === 'files') return 'COMPREPLY=($(compgen -f -- "$word"))';
-  const words = values === 'runs' ? `$(${ASK_RUNS})` : values.join(' ');
+  // Their names may have spaces in them.
+  if (values === 'files')
+    return `local IFS=$'\\n'; compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$word"))`;
+  const words = isRuns(values) ? `$(${asking(values, '"${config[@]}"')})` : values.join(' ');
   return `COMPREPLY=($(compgen -W "${words}" -- "$word"))`;
 }
 

@@ -1,9 +1,15 @@
-import { ASK_RUNS, quote, type CommandWords, type OptionWords } from './words.ts';
+import { asking, isRuns, quote, type CommandWords, type OptionWords } from './words.ts';
 
 type Values = CommandWords['values'][number];
 
 export const fish = (commands: readonly CommandWords[]): string[] => [
   '# completion of troupe for fish; to have it: troupe completion fish | source',
+  'function __troupe_config',
+  '  set -l words (commandline -opc)',
+  '  set -l at (contains -i -- --config $words)',
+  '  and echo -- --config',
+  '  and echo -- $words[(math $at + 1)]',
+  'end',
   'complete -c troupe -f',
   ...commands.flatMap(({ name, says, options, values }) => {
     const here = `complete -c troupe -n ${quote(`__fish_seen_subcommand_from ${name}`)}`;
@@ -27,5 +33,5 @@ const flagsOf = ({ flags, value }: OptionWords): string => {
 function argument(values: Values): string | undefined {
   if (values === 'anything') return undefined;
   if (values === 'files') return '-F';
-  return `-a ${values === 'runs' ? `'(${ASK_RUNS})'` : words(values.join(' '))}`;
+  return `-a ${isRuns(values) ? `'(${asking(values, '(__troupe_config)')})'` : words(values.join(' '))}`;
 }

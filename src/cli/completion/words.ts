@@ -2,8 +2,8 @@ import type { Command, Option } from 'commander';
 
 /** What can stand on a command line, for the scripts that complete it. */
 
-/** `runs`: ids of runs; `files`; `anything`: nothing can be offered; otherwise one of these. */
-type Values = 'runs' | 'files' | 'anything' | readonly string[];
+/** `runs`: ids of runs; `open`: of those that have not ended; `files`; `anything`: nothing can be offered; otherwise one of these. */
+type Values = 'runs' | 'open' | 'files' | 'anything' | readonly string[];
 
 export interface OptionWords {
   /** `-o`, `--output` */
@@ -30,7 +30,9 @@ export const wordsOf = (root: Command): CommandWords[] =>
       name: command.name(),
       says: command.description(),
       options: command.createHelp().visibleOptions(command).map(optionOf),
-      values: command.registeredArguments.map((argument) => argument.argChoices ?? valuesOf(argument.name())),
+      values: command.registeredArguments.map(
+        (argument) => argument.argChoices ?? valuesOf(argument.name(), ENDED.includes(command.name())),
+      ),
       again: command.registeredArguments.at(-1)?.variadic ?? false,
     }));
 
@@ -42,13 +44,19 @@ const optionOf = (option: Option): OptionWords => ({
 });
 
 /** By what the command line itself calls them. */
-function valuesOf(name: string | undefined): Values {
-  if (name === 'run') return 'runs';
+function valuesOf(name: string | undefined, ended = true): Values {
+  if (name === 'run') return ended ? 'runs' : 'open';
   return name === 'plan' || name === 'file' ? 'files' : 'anything';
 }
 
-/** What is asked for the ids of runs, wherever it comes from. */
-export const ASK_RUNS = 'troupe __complete runs 2>/dev/null';
+/** Commands of which a run may be that has ended. */
+const ENDED = ['fork', 'show', 'logs', 'audit', 'replay', 'diff'];
+
+export const isRuns = (values: Values): values is 'runs' | 'open' => values === 'runs' || values === 'open';
+
+/** What is asked for the ids of runs. `config`: what stands for the option that says where they are. */
+export const asking = (runs: 'runs' | 'open', config: string): string =>
+  `troupe __complete ${runs} ${config} 2>/dev/null`;
 
 /** For a shell. */
 export const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;

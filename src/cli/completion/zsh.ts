@@ -1,15 +1,22 @@
-import { ASK_RUNS, quote, type CommandWords, type OptionWords } from './words.ts';
+import { asking, isRuns, quote, type CommandWords, type OptionWords } from './words.ts';
 
 type Values = CommandWords['values'][number];
+
+const RUNS = ['runs', 'open'] as const;
 
 /** For `_arguments`, which reads what stands in brackets and between colons. */
 export const zsh = (commands: readonly CommandWords[]): string[] => [
   '#compdef troupe',
   '# completion of troupe for zsh; to have it: source <(troupe completion zsh)',
-  '_troupe_runs() {',
-  `  local -a runs=(\${(f)"$(${ASK_RUNS})"})`,
-  '  compadd -a runs',
-  '}',
+  ...RUNS.flatMap((runs) => [
+    `_troupe_${runs}() {`,
+    '  local -a config=()',
+    '  local -i at=${words[(i)--config]}',
+    '  ((at < $#words)) && config=(--config ${(Q)words[at+1]})',
+    `  local -a runs=(\${(f)"$(${asking(runs, '$config')})"})`,
+    '  compadd -a runs',
+    '}',
+  ]),
   '_troupe() {',
   '  local -a commands=(',
   ...commands.map(({ name, says }) => `    ${quote(`${name}:${plain(says)}`)}`),
@@ -41,5 +48,5 @@ const argumentSpec = (value: Values, again: boolean): string => quote(`${again ?
 function offered(values: Values): string {
   if (values === 'anything') return ' ';
   if (values === 'files') return '_files';
-  return values === 'runs' ? '_troupe_runs' : `(${values.join(' ')})`;
+  return isRuns(values) ? `_troupe_${values}` : `(${values.join(' ')})`;
 }

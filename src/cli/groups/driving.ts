@@ -12,7 +12,7 @@ export function driving(program: Program): void {
   program
     .changing(
       'run <plan>',
-      'start a plan (plan.txt, plan.yaml) or a definition (file.ts#export), and see it through',
+      'start a plan (plan.txt, plan.yaml), a definition (file.ts#export), or what the config calls by this name, and see it through',
       'troupe run plan.txt --id monday --budget steps=100,wallClock=10m',
     )
     .option('--input <json>', 'its input: JSON, or @file')

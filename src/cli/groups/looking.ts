@@ -53,6 +53,7 @@ export function looking(program: Program): void {
     )
     .option('--tenant <tenant>', 'only of this tenant')
     .option('--by <name>', 'only what they asked for, and the calls of runs that they started')
+    .option('--tree', 'of the run and of all that it has begun')
     .option('--since <time>', 'only from then on: a date, or how long ago (1h)')
     .action((run: string | undefined, options: AuditOptions) =>
       program.does(import('../commands/audit.ts').then(({ audit }) => audit(run, options))),

@@ -14,6 +14,7 @@ interface Told {
   report(process: Process, error: unknown, where: string): void;
   lost(lost: Lost[]): void;
   damaged(run: string, seq: number): void;
+  newer(how: 'version' | 'type'): void;
 }
 
 /** The processes of a simulation, each a troupe of its own on one store, and what befalls them. */
@@ -158,6 +159,8 @@ export class Cluster {
         const seq = damage(this.#store.disk.journals.get(runId(fault.run)) ?? [], fault);
         return seq === undefined ? undefined : this.#told.damaged(fault.run, seq);
       }
+      case 'newer':
+        return this.#told.newer(fault.how);
       case 'jump':
         this.#offset = Math.abs(this.#offset + fault.byMs) > Math.abs(fault.byMs) ? 0 : this.#offset + fault.byMs;
     }

@@ -1,6 +1,5 @@
 import { ReplayDivergenceError, TroupeError } from '../../protocol/errors.ts';
 import type { Width } from '../../protocol/receipt.ts';
-import type { Receipt } from '../../protocol/receipt.ts';
 import type { RunHandle } from '../../run.ts';
 import type { Troupe } from '../../troupe.ts';
 import type { Audit } from './checks/audit.ts';
@@ -119,7 +118,7 @@ export class People {
       // Whoever was told of an error, or of nothing, or knows of the power cut, asks again.
       if (known !== undefined && known.origin === undefined && (known.started === undefined || known.excused))
         this.#start(known, this.#random.whole(0, 11));
-      if (known?.origin !== undefined && known.started === undefined)
+      if (known?.origin !== undefined && (known.started === undefined || known.excused))
         this.#at(`recovers ${run}`, this.#random.whole(0, 11), ({ troupe }) => troupe?.recover(run));
       this.#ask('helps', run, this.#random.whole(0, 11), async (handle) => {
         await decide(handle, true, this.#deciding);
@@ -211,7 +210,7 @@ export class People {
     const random = new Random(this.#seed, act);
     const { name: run } = from.plan;
     const id = `${act}f`;
-    const { options, mayDiverge } = forkOf(this.#audit.of(run).entries, random);
+    const { options, misfit, mayDiverge } = forkOf(this.#audit.of(run).entries, this.#kindOf(from).changed, random);
     const known = knownOf({ ...from.plan, name: id }, run);
     this.known.set(id, known);
     const where = `${id} at ${options.at ?? 'its end'}, ${Object.keys(options.replace ?? {}).join() || 'nothing'} replaced`;
@@ -220,10 +219,15 @@ export class People {
       await troupe.fork(run, { ...options, id });
     } catch (error) {
       if (!(mayDiverge && error instanceof ReplayDivergenceError)) throw error;
+      const { seq } = error.context as { seq: number };
+      if (misfit !== undefined && misfit !== seq)
+        this.#audit.violated('R2', id, `entry ${misfit} is the first that does not fit; ${seq} is named`);
       if (this.#audit.of(id).entries.length > 0)
         this.#audit.violated('R2', id, `it is there, though its fork was refused: ${error.message}`);
       return;
     }
+    if (misfit !== undefined)
+      this.#audit.violated('R2', id, `it is there, though entry ${misfit} does not fit its definition`);
     known.started = this.#timeline.now;
     this.#trace(`${run} is forked as ${id}`);
     if (random.chance(0.5)) this.#do({ name: id, at: 0, run: id, deed: random.pick(WITH_A_FORK), by: 0, width: 'all' });

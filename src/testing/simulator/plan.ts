@@ -1,7 +1,7 @@
 import type { BudgetOptions } from '../../define/budget.ts';
 import { fundOf, type FundPlan } from './funds.ts';
 import { Random } from './random.ts';
-import type { Workload } from './workload.ts';
+import { mustBeWorkload, type Workload } from './workload.ts';
 
 /** What a seed comes to: everything that is done to a cluster, each thing with a name of its own so that it can be left out. */
 
@@ -55,6 +55,8 @@ export type Fault = { readonly name: string; readonly at: number } & (
   /** Processes that begin from now on see another wall clock. */
   | { readonly kind: 'jump'; readonly byMs: number }
   | Damage
+  /** A newer troupe leaves a run that has an entry of a version, or of a type, that nobody knows. */
+  | { readonly kind: 'newer'; readonly how: 'version' | 'type' }
 );
 /** The journal of a run is altered where it is kept. `place`: where, from 0 to 1. */
 export interface Damage {
@@ -63,7 +65,7 @@ export interface Damage {
   readonly how: 'byte' | 'hash' | 'missing' | 'twice';
   readonly place: number;
 }
-type FaultKind = Exclude<Fault['kind'], 'damage'>;
+type FaultKind = Exclude<Fault['kind'], 'damage' | 'newer'>;
 
 export interface Plan {
   readonly seed: number;
@@ -124,8 +126,9 @@ const FAULTS: readonly FaultKind[] = [
 ];
 const HOUR_MS = 3_600_000;
 
-/** The same seed and workload give the same plan. Each seed has its own mix of faults: some have many of one kind, some have none. */
+/** The same seed and workload give the same plan. Each seed has its own mix of faults: some have many of one kind, some have none. @throws ValidationError */
 export function planOf(seed: number, workload: Workload): Plan {
+  mustBeWorkload(workload);
   const random = new Random(seed, 'plan');
   const processes = random.whole(1, 4);
   const safetyMs = random.pick([8_000, 20_000, 60_000]);
@@ -156,6 +159,10 @@ export function planOf(seed: number, workload: Workload): Plan {
   const faults = Array.from({ length: count }, (_, index) =>
     faultOf(`f${index}`, random.pick(on), random, { processes, safetyMs }),
   );
+  if (random.chance(0.06)) {
+    const how = random.pick(['version', 'type'] as const);
+    faults.push({ name: 'newer', at: random.between(0, safetyMs * 0.7), kind: 'newer', how });
+  }
   if (damaged !== undefined) faults.push(damageOf(damaged, random, safetyMs));
   return {
     seed,

@@ -9,6 +9,7 @@ import type { KillSwitch, Width } from '../../protocol/receipt.ts';
 import { Audit, type Violation } from './checks/audit.ts';
 import { checkEnd, checkWorld } from './checks/end.ts';
 import { digestOf, folds } from './checks/fold.ts';
+import { leaveNewer, NEWER, newerChanged } from './checks/newer.ts';
 import { widthOf } from './checks/switches.ts';
 import { Cluster } from './cluster.ts';
 import { People } from './people.ts';
@@ -18,7 +19,7 @@ import { SimulatedStore } from './store/store.ts';
 import type { Disk, Lost } from './store/disk.ts';
 import { Timeline } from './timeline.ts';
 import { enter, World } from './world.ts';
-import type { Workload } from './workload.ts';
+import { mustBeWorkload, type Workload } from './workload.ts';
 
 /**
  * One seed, from its plan to what is wrong, if anything.
@@ -48,7 +49,9 @@ const SETTLE_MS = 20_000;
 const BOUND_MS = 180_000;
 const JUMPED_MS = 2 * 3_600_000;
 
+/** What a plan does to processes that run a workload, and which promises that breaks. @throws ValidationError */
 export async function simulate(plan: Plan, workload: Workload): Promise<Outcome> {
+  mustBeWorkload(workload);
   const simulation = new Simulation(plan, workload);
   enter(simulation.world);
   const unhandled = (error: unknown): void => simulation.audit.violated('S2', '-', `nobody handles ${String(error)}`);
@@ -90,10 +93,14 @@ class Simulation {
       trace,
       report: (process: Process, error: unknown, where: string) => this.#reported(process, error, where, trace),
       lost: (lost: Lost[]) => this.#lost(lost),
+      newer: (how: 'version' | 'type') => this.#newer(how),
       damaged: (run: string, seq: number) => this.audit.damages.add(run, seq),
     };
     this.#cluster = new Cluster(timeline, this.#store, plan, told, (process) => ({
-      definitions: workload.kinds.map(({ definition }) => definition),
+      definitions: workload.kinds.flatMap(({ definition, changed }) => [
+        definition,
+        ...(changed ? [changed.definition] : []),
+      ]),
       ...(plan.watched && { inspect: (event) => this.#inspects(process, event) }),
     }));
     const { audit, world } = this;
@@ -180,7 +187,7 @@ class Simulation {
       if (key.startsWith('open.') && audit.runs.get(run)?.end !== undefined && !audit.isDamaged(run))
         audit.violated('M1', run, 'it has ended and is still registered');
     }
-    await this.#damaged();
+    if (audit.damages.count > 0 || disk.journals.has(NEWER)) await this.#told();
     for (const run of audit.runs.keys()) {
       const stored = disk.journals.get(runId(run)) ?? [];
       if (stored.length === 0 || audit.damages.has(run)) continue;
@@ -190,28 +197,32 @@ class Simulation {
     await this.#closes();
   }
 
-  /** Whoever asks is told of the damage; the others are as they ended. */
-  async #damaged(): Promise<void> {
+  /** Whoever asks is told of the damage, and of what nobody knows; the others are as they ended. */
+  async #told(): Promise<void> {
     const { audit } = this;
     const [process] = this.#cluster.serving;
     const { troupe } = process ?? {};
-    if (audit.damages.count === 0 || process === undefined || troupe === undefined) return;
+    const { disk } = this.#store;
+    if (process === undefined || troupe === undefined) return;
+    const ended = (run: string): string | undefined => audit.runs.get(run)?.end?.type.slice('run.'.length);
     let over = false;
+    const ask = async (): Promise<void> => {
+      if (audit.damages.count > 0)
+        for (const { run, what } of await audit.damages.missed(troupe, ended)) audit.violated('J4', run, what);
+      const newer = disk.journals.has(NEWER) ? await newerChanged(disk, troupe) : undefined;
+      if (newer !== undefined) audit.violated('R3', NEWER, newer);
+    };
     this.#timeline.after(0, process, () => {
-      const ended = (run: string): string | undefined => audit.runs.get(run)?.end?.type.slice('run.'.length);
-      audit.damages.missed(troupe, ended).then(
-        (wrong) => {
-          for (const { run, what } of wrong) audit.violated('J4', run, what);
-          over = true;
-        },
+      ask().then(
+        () => (over = true),
         (error: unknown) => {
-          audit.violated('J4', '-', `asked for all runs: ${String(error)}`);
+          audit.violated('J4', '-', `asked for what cannot be read: ${String(error)}`);
           over = true;
         },
       );
     });
     await this.#timeline.until(() => over, this.#timeline.now + SETTLE_MS);
-    if (!over) audit.violated('J4', '-', 'nobody answers for what is damaged');
+    if (!over) audit.violated('J4', '-', 'nobody answers for what cannot be read');
   }
 
   /** Whatever is closed keeps nothing. */
@@ -244,6 +255,9 @@ class Simulation {
     const { disk } = this.#store;
     this.audit.rebuild(lost, (journal) => disk.journals.get(journal) ?? []);
     this.audit.switches.cut(switchesOn(disk));
+    // On record, and not registered any more: it is found where somebody asks for it again.
+    for (const [run, known] of this.#people.known)
+      if (!disk.facts.has(`open.${run}`) && this.audit.of(run).end === undefined) known.excused = true;
     for (const { journal, entry } of lost) {
       const run = journal.split('/')[0] ?? journal;
       const known = this.#people.known.get(run);
@@ -255,6 +269,11 @@ class Simulation {
       if (entryOf(entry.bytes).type === 'run.killed' && this.audit.isSealed(run))
         this.audit.violated('J2', run, 'its kill was acknowledged, and not flushed before a power cut');
     }
+  }
+
+  #newer(how: 'version' | 'type'): void {
+    const [first] = this.#workload.kinds;
+    if (first !== undefined) leaveNewer(this.#store.disk, first.definition.name, how, this.#timeline.now);
   }
 
   // What live runs show.

@@ -327,8 +327,8 @@ export const planted: readonly Planted[] = [
     find: `  approval?.hash === hash && (approval.approvers === null || approval.approvers.includes(by));`,
     replace: `  approval?.hash === hash;`,
     also: {
-      file: 'actors/approvals.ts',
-      find: `  if (approval.approvers !== null && !approval.approvers.includes(by))`,
+      file: 'src/deciding.ts',
+      find: `  if (approvers !== null && !approvers.includes(by))`,
       replace: `  if (by === '')`,
     },
   },
@@ -500,11 +500,10 @@ export const planted: readonly Planted[] = [
     name: 'fork-spends-anew',
     promise: 'B1',
     file: 'src/ledger.ts',
-    find: `        this.#inherit();
-        return this.#interrupt();`,
+    find: `        return this.#inherit();`,
     replace: `        this.#inherit();
         this.#spent = amount();
-        return this.#interrupt();`,
+        return;`,
   },
   {
     name: 'fork-is-written-before-it-is-folded',
@@ -568,8 +567,8 @@ export const planted: readonly Planted[] = [
     name: 'more-without-drawing-it',
     promise: 'B1',
     file: 'actors/allotments.ts',
-    find: `    return this.#whenGivenBack(() => this.#raise(tenant, run, { ...had, ...budget }));`,
-    replace: `    return { ...had, ...budget };`,
+    find: `      return draws ? { fund: next, result } : { result };`,
+    replace: `      return next === undefined ? { fund: next, result } : { result };`,
   },
   {
     name: 'damage-passes',
@@ -591,5 +590,19 @@ export const planted: readonly Planted[] = [
     file: 'actors/runs/recovery.ts',
     find: `        else recovery.left.push({ run: open.run, error });`,
     replace: `        else throw error;`,
+  },
+  {
+    name: 'unknown-type-is-read',
+    promise: 'R3',
+    file: 'src/chain.ts',
+    find: `  if (v !== ENTRY_VERSION || !isEntryType(type))`,
+    replace: `  if (v === undefined)`,
+  },
+  {
+    name: 'another-divergence-is-named',
+    promise: 'R2',
+    file: 'actors/system/divergence.ts',
+    find: `    { run, seq: entry.seq, expected, got },`,
+    replace: `    { run, seq: entry.seq + 1, expected, got },`,
   },
 ];

@@ -1,7 +1,7 @@
 import { plan, type Entry } from '../../../src/index.ts';
 import type { Kind, Workload } from '../../../src/testing.ts';
 import { boss, mischarged, worker } from './family.ts';
-import { approving, counting, office, paying, retrying, timed } from './machines.ts';
+import { approving, counting, hasty, office, paying, retrying, timed } from './machines.ts';
 import { charge, desk, look, store } from './tools.ts';
 
 const errands = plan({ name: 'errands', module: desk, concurrency: 2 })
@@ -53,7 +53,11 @@ export const workload: Workload = {
     { definition: retrying, budget: little(4) },
     { definition: timed, message: (n) => ({ type: 'PUSH', n }) },
     { definition: paying, budget: little(3) },
-    { definition: approving, input: (random) => ({ item: random.pick(['rent', 'wages']) }) },
+    {
+      definition: approving,
+      input: (random) => ({ item: random.pick(['rent', 'wages']) }),
+      changed: { definition: hasty, misfit: ({ target }) => target.startsWith('body/store') },
+    },
     {
       definition: counting,
       input: (random) => ({ flood: random.chance(0.1) ? 990 : random.whole(0, 3) }),

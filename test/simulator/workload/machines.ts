@@ -136,26 +136,27 @@ const payingMachine = setup({
   output: ({ context }) => context.paid,
 });
 
-/** A guarded call between two others. */
-const approvingMachine = setup({
-  types: { context: {} as { said: string }, input: {} as { item: string }, output: {} as string },
-  actors: { store: toolActor(store), wire: toolActor(wire) },
-}).createMachine({
-  context: ({ input }) => ({ said: input.item }),
-  initial: 'storing',
-  states: {
-    storing: { invoke: { src: 'store', input: { item: 'before' }, onDone: 'wiring' } },
-    wiring: {
-      invoke: {
-        src: 'wire',
-        input: ({ context }: { context: { said: string } }) => ({ item: context.said }),
-        onDone: { target: 'over', actions: assign({ said: ({ event }) => (event.output as Exit).status }) },
+/** A guarded call after another one, or `first`. */
+const approvingMachine = (first: 'storing' | 'wiring') =>
+  setup({
+    types: { context: {} as { said: string }, input: {} as { item: string }, output: {} as string },
+    actors: { store: toolActor(store), wire: toolActor(wire) },
+  }).createMachine({
+    context: ({ input }) => ({ said: input.item }),
+    initial: first,
+    states: {
+      storing: { invoke: { src: 'store', input: { item: 'before' }, onDone: 'wiring' } },
+      wiring: {
+        invoke: {
+          src: 'wire',
+          input: ({ context }: { context: { said: string } }) => ({ item: context.said }),
+          onDone: { target: 'over', actions: assign({ said: ({ event }) => (event.output as Exit).status }) },
+        },
       },
+      over: { type: 'final' },
     },
-    over: { type: 'final' },
-  },
-  output: ({ context }) => context.said,
-});
+    output: ({ context }) => context.said,
+  });
 
 /** Lives by messages alone, and begins anew when it has become long. `flood`: what a source of its own emits at once. */
 const flood = fromCallback<{ type: string }, { count: number }>(({ sendBack, input }) => {
@@ -231,7 +232,9 @@ const officeMachine = setup({
 export const retrying = durable(retryingMachine, { name: 'retrying', version: '1', effects: { read: 'read' } });
 export const timed = durable(timedMachine, { name: 'timed', version: '1' });
 export const paying = durable(payingMachine, { name: 'paying', version: '1', effects: { debit: 'irreversible' } });
-export const approving = durable(approvingMachine, { name: 'approving', version: '1' });
+export const approving = durable(approvingMachine('storing'), { name: 'approving', version: '1' });
+/** It does not store before. */
+export const hasty = durable(approvingMachine('wiring'), { name: 'hasty', version: '1' });
 export const counting = durable(countingMachine, {
   name: 'counting',
   version: '1',

@@ -37,6 +37,28 @@ test.each<[object, RegExp]>([
   );
 });
 
+test('what it cannot be is refused where it is defined', () => {
+  const messageOf = (options: object): string => {
+    try {
+      tool({ ...bare, ...options });
+      return 'taken';
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'VALIDATION' });
+      return (error as Error).message;
+    }
+  };
+  expect(messageOf({ needsApproval: true, approvers: 'ana' })).toContain("as in approvers: ['ana', 'bo']");
+  expect(messageOf({ needsApproval: true, approvers: [] })).toContain('approvers');
+  expect(messageOf({ needsApproval: true, approvers: [''] })).toContain('name');
+  expect(messageOf({ approvers: ['ana'] })).toContain('needsApproval: true');
+  expect(messageOf({ needsApproval: false, approvalTimeout: '1h' })).toContain(
+    "'approvalTimeout' and no needsApproval",
+  );
+  expect(messageOf({ needsApproval: 'yes' })).toContain('neither a boolean nor a function');
+  expect(messageOf({ needsAproval: true })).toContain("no option 'needsAproval'; closest: needsApproval");
+  expect(messageOf({ needsApproval: true, approvers: ['ana'], approvalTimeout: '1h' })).toBe('taken');
+});
+
 describe('types', () => {
   const dated = tool({
     name: 'age',

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { assign, fromPromise, setup, type AnyActorRef } from 'xstate';
-import { addressOf, durable } from '../../../src/index.ts';
+import { z } from 'zod';
+import { addressOf, childRun, durable, tool } from '../../../src/index.ts';
 import { namesIn, only, perform, planOf, shrink, simulate, type Workload } from '../../../src/testing.ts';
 import { workload } from '../../simulator/workload/index.ts';
 
@@ -57,13 +58,13 @@ describe('a simulation', () => {
 
   test('injects faults, and runs come to their end all the same', async () => {
     const faults = new Set<string>();
-    for (let seed = 1; seed <= 40; seed += 1) {
+    for (let seed = 1; seed <= 80; seed += 1) {
       const outcome = await simulate(planOf(seed, counting(true)), counting(true));
       expect(outcome.violations).toEqual([]);
       for (const kind of Object.keys(outcome.faults)) faults.add(kind);
     }
     expect([...faults].sort()).toEqual(
-      ['close', 'crash', 'damage', 'deaf', 'duplicates', 'errors', 'freeze', 'jump', 'power', 'slow'].sort(),
+      ['close', 'crash', 'damage', 'deaf', 'duplicates', 'errors', 'freeze', 'jump', 'newer', 'power', 'slow'].sort(),
     );
   });
 
@@ -78,6 +79,52 @@ describe('a simulation', () => {
     // What is named can be told again.
     const again = await simulate(only(whole, new Set(namesIn(plan))), dishonest);
     expect(again.violations).toMatchObject([{ promise: 'model' }]);
+  });
+
+  test('knows by itself what a definition begins runs of, and who performs by what a source is given', async () => {
+    const write = tool({
+      name: 'write',
+      description: 'Writes',
+      effect: 'irreversible',
+      inputSchema: z.object({ n: z.number() }),
+      execute: ({ n }, context) => perform('write', context, { effect: 'irreversible', input: n, output: n }),
+    });
+    const machine = setup({
+      actors: {
+        write: childRun(write),
+        read: fromPromise(({ self, signal }) =>
+          perform('read', { self, signal }, { effect: 'read', input: null, output: 1 }),
+        ),
+      },
+    }).createMachine({
+      initial: 'reading',
+      states: {
+        reading: { invoke: { src: 'read', onDone: 'writing', onError: 'writing' } },
+        writing: { invoke: { src: 'write', input: { n: 3 }, onDone: 'over', onError: 'over' } },
+        over: { type: 'final' },
+      },
+    });
+    const shop: Workload = {
+      kinds: [{ definition: durable(machine, { name: 'shop', version: '1', effects: { read: 'read' } }) }],
+    };
+    let begun = 0;
+    for (let seed = 1; seed <= 12; seed += 1) {
+      const { violations, trace } = await simulate(planOf(seed, shop), shop);
+      expect(violations).toEqual([]);
+      begun += trace.filter((line) => line.includes(' acts write ')).length;
+    }
+    expect(begun).toBeGreaterThan(0);
+  });
+
+  test('without a workload is refused, and told so', async () => {
+    const refused = {
+      code: 'VALIDATION',
+      message: expect.stringContaining('{ kinds: [{ definition }, …] }') as string,
+    };
+    // @ts-expect-error: of what?
+    expect(() => planOf(42)).toThrow(expect.objectContaining(refused));
+    expect(() => planOf(42, { kinds: [] })).toThrow(expect.objectContaining(refused));
+    await expect(simulate(planOf(42, workload), {} as Workload)).rejects.toMatchObject(refused);
   });
 
   test('of another one at the same time is refused', async () => {

@@ -14,6 +14,7 @@ import { RunFacts } from './facts.ts';
 import { miscopied } from './forks.ts';
 import { Funds } from './funds.ts';
 import { entryChecks } from './journal.ts';
+import { NEWER } from './newer.ts';
 import { overspent } from './spending.ts';
 import { ENOUGH, SwitchedOff } from './switches.ts';
 
@@ -72,6 +73,7 @@ export class Audit implements Witness {
 
   appended(process: Process, journal: JournalId, entries: readonly Stored[]): void {
     if (isInbox(journal)) return this.#trace(`${process.name} posts ${journal} ${entries[0]?.seq}`);
+    if (journal === NEWER) return;
     const facts = this.of(journal);
     const written = entries.map(({ bytes }) => entryOf(bytes));
     // Of a fork of a fork the last is its own.
@@ -180,7 +182,7 @@ export class Audit implements Witness {
 
   acknowledged(process: Process, journal: JournalId, entries: readonly Stored[]): void {
     const last = entries.at(-1);
-    if (isInbox(journal) || last === undefined) return;
+    if (isInbox(journal) || journal === NEWER || last === undefined) return;
     this.of(journal).known.set(process, last.seq);
     this.#mute.get(process)?.delete(journal);
     this.#refused.get(process)?.delete(journal);

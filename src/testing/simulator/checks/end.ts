@@ -27,9 +27,10 @@ export function checkEnd(
   const kind = workload.kinds[known.plan.kind];
   const { budget, spending, entries } = facts;
   const { steps } = spending.spent;
-  // What it was told when it was told: a larger budget may have come since.
-  const limits = entries.flatMap(({ type, event }) =>
-    type === 'budget.exceeded' && event.resource === 'steps' ? [event.limit] : [],
+  // What it was told when it was told, itself: a larger budget may have come since.
+  const cut = entries.findLast(({ type }) => type === 'run.forked')?.seq ?? 0;
+  const limits = entries.flatMap(({ seq, type, event }) =>
+    seq > cut && type === 'budget.exceeded' && event.resource === 'steps' ? [event.limit] : [],
   );
   const limit = Math.max(0, ...limits);
   // What is granted is spent, unless it still waits in a line.

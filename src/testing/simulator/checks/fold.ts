@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { AnyActorRef } from 'xstate';
-import { Bodies, wayFrom } from '../../../../actors/body.ts';
+import { wayFrom } from '../../../../actors/body.ts';
+import { Definitions } from '../../../../actors/definitions.ts';
 import { foldRun } from '../../../../actors/owner.ts';
 import type { Journal, Stored } from '../../../backend.ts';
 import { Deadlines, type Clock } from '../../../clock.ts';
@@ -38,7 +39,10 @@ export async function folds(
   workload: Workload,
   live: ReadonlyMap<number, string>,
 ): Promise<string | undefined> {
-  const bodies = new Bodies(STILL);
+  // As a troupe knows them: what these begin runs of, too.
+  const definitions = new Definitions(STILL, new Map());
+  for (const { definition, changed } of workload.kinds)
+    for (const one of [definition, changed?.definition]) if (one !== undefined) definitions.add(one);
   const journal = {
     async *read(_: JournalId, from = 1) {
       yield* stored.slice(from - 1);
@@ -47,22 +51,13 @@ export async function folds(
   const ports = { journal, clock: STILL, deadlines: new Deadlines(STILL), report: () => {} };
   let differs: string | undefined;
   try {
-    await foldRun(
-      runId(run),
-      (beginning) => {
-        const kind = workload.kinds.find(({ definition }) => definition.name === beginning.event.definition);
-        if (kind === undefined) throw new RangeError(`There is no definition ${beginning.event.definition}.`);
-        return wayFrom(beginning.event, bodies.of(kind.definition));
+    await foldRun(runId(run), (beginning) => wayFrom(beginning.event, definitions.begunAs(beginning)), ports, {
+      onEntry: ({ system }, { seq, type }) => {
+        const showed = live.get(seq);
+        if (showed !== undefined && differs === undefined && showed !== digestOf(system.root))
+          differs = `at entry ${seq} (${type}) a fold has another state than the live run had`;
       },
-      ports,
-      {
-        onEntry: ({ system }, { seq, type }) => {
-          const showed = live.get(seq);
-          if (showed !== undefined && differs === undefined && showed !== digestOf(system.root))
-            differs = `at entry ${seq} (${type}) a fold has another state than the live run had`;
-        },
-      },
-    );
+    });
   } catch (error) {
     return String(error);
   }

@@ -8,7 +8,7 @@ export class Spending {
   readonly spent = amount();
   /** By calls that have begun and not ended. */
   readonly held = new Map<string, Amount>();
-  /** Of a fork: what was spent and held back before its cut, which another budget may be smaller than. */
+  /** Of a fork: what was spent before its cut, which another budget may be smaller than. */
   atCut = amount();
   /** Of that, what is not its own. */
   inherited = amount();
@@ -87,7 +87,7 @@ export class Spending {
     const again = before !== undefined && begin.by !== undefined;
     if (again) add(this.spent, before);
     if (again || before === undefined) this.held.set(target, { ...amountOf(begin.reserved ?? {}), wallClockMs: 0 });
-    if (again || begin.attempt === 1) this.spent.steps += 1;
+    if (again || before === undefined) this.spent.steps += 1;
     if (begin.child === undefined) this.#underWay.add(target);
     else this.begins = true;
   }
@@ -101,10 +101,12 @@ export class Spending {
     add(this.spent, cost === undefined ? held : { ...amountOf(cost), wallClockMs: 0 });
   }
 
+  /** Calls that were open at the cut are the other run's; here they begin again, each with a step of its own. */
   #inherits(): void {
-    this.atCut = this.inAll;
-    // Open calls begin again, and that is its own step.
-    this.inherited = { ...this.spent, steps: this.spent.steps - this.held.size };
+    this.spent.steps -= this.held.size;
+    this.held.clear();
+    this.inherited = { ...this.spent };
+    this.atCut = { ...this.spent };
   }
 }
 
