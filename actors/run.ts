@@ -86,11 +86,7 @@ export class Run {
     });
     this.commands = new Commands(this, this.#pump, this.calls, ports);
     this.watchers = new Watchers(this, report);
-    this.#alarms = new Alarms(id, ports, {
-      // What falls due while it catches up is found when it has.
-      say: (said) => this.#catchesUp || this.#say(said),
-      timeIsUp: () => this.calls.timeIsUp(),
-    });
+    this.#alarms = new Alarms(id, ports, { say: (said) => this.#say(said), timeIsUp: () => this.calls.timeIsUp() });
     this.orphans = new Orphans(id, ports, () => {
       if (this.rest.rests) this.#idle();
     });
@@ -237,7 +233,9 @@ export class Run {
     if (mail === undefined) return this.#awake(then);
     void mail().then(() => {
       this.#catchesUp = false;
-      if (!this.#ending.stopped) this.#awake(then);
+      if (this.#ending.stopped) return;
+      this.#system.arm();
+      this.#awake(then);
     });
   }
 
@@ -253,6 +251,7 @@ export class Run {
     const { root, nodes } = this.#system;
     this.#ports.attach?.({ root, actors: Array.from(nodes.actors(), ([, actor]) => actor) });
     this.#system.goLive();
+    if (!this.#catchesUp) this.#system.arm();
   }
 
   #say(said: Said): void {

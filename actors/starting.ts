@@ -2,6 +2,7 @@ import type { Backend } from '../src/backend.ts';
 import { encode } from '../src/codec.ts';
 import { checkedBudget } from '../src/define/budget.ts';
 import type { AnyDefinition } from '../src/define/definition.ts';
+import { checkedOptions } from '../src/define/options.ts';
 import { checkedReplacements } from '../src/define/replacement.ts';
 import type { HandlePorts } from '../src/handle.ts';
 import { summaryIn } from '../src/listing.ts';
@@ -25,6 +26,16 @@ interface Ports {
   newId(): RunId;
 }
 
+const START: Record<keyof StartOptions, true> = { id: true, budget: true, tenant: true, by: true, signal: true };
+const FORK: Record<keyof ForkOptions, true> = {
+  at: true,
+  id: true,
+  budget: true,
+  definition: true,
+  replace: true,
+  by: true,
+};
+
 /** How somebody comes by a run: started, forked from another one, or there already. */
 export class Starting {
   readonly #ports: Ports;
@@ -41,6 +52,7 @@ export class Starting {
     begun: (handle: HandleOf<D>) => void,
   ): Promise<HandleOf<D>> {
     const { backend, runs, allotments, definitions, handles } = this.#ports;
+    checkedOptions(options, START, 'start()');
     options.signal?.throwIfAborted();
     const id = this.#idOf(options.id);
     const { body, begins } = definitions.begins(definition, input);
@@ -83,7 +95,7 @@ export class Starting {
 
   async fork<D extends AnyDefinition>(from: RunId, options: ForkOptions<D>): Promise<HandleOf<D>> {
     const { backend, runs, allotments, definitions, handles } = this.#ports;
-    const { at, definition, budget } = options;
+    const { at, definition, budget } = checkedOptions(options, FORK, 'fork()');
     if (definition !== undefined) definitions.mustBeOnly(definition);
     const id = this.#idOf(options.id);
     const body = definition && definitions.bodyOf(definition);

@@ -51,6 +51,7 @@ export class DurableSystem implements xstate.Hooks, Within {
   readonly actions: Actions;
   readonly #delivery: Delivery;
   /** Few runs have any. */
+  #rings = false;
   #timers: Timers | undefined;
 
   /** `since`: the entry it begins with; `before`: how many of a name there were before that. */
@@ -80,11 +81,16 @@ export class DurableSystem implements xstate.Hooks, Within {
     this.#delivery.deliver(entry);
   }
 
-  /** The fold is over: timers are armed, and what has no recorded end is wanted. */
+  /** The fold is over: what has no recorded end is wanted. */
   goLive(): void {
     this.#border.goLive();
     for (const leaf of this.nodes.leaves()) this.host.want(leaf);
     for (const [, actor] of Array.from(this.nodes.actors())) this.#border.inform(actor, { type: 'troupe.judge' });
+  }
+
+  /** From now on timers ring. */
+  arm(): void {
+    this.#rings = true;
     this.#timers?.goLive();
   }
 
@@ -217,10 +223,10 @@ export class DurableSystem implements xstate.Hooks, Within {
     const from = nodeOf(source);
     if (from === undefined) return;
     const key = this.nodes.timerKey(from, event.type);
-    const { now, seq: cause, folding } = this.#border;
+    const { now, seq: cause } = this.#border;
     // NaN is what `setTimeout` takes for 0; Infinity never comes.
     const due = now + Math.max(0, Number.isNaN(delay) ? 0 : delay);
-    this.#timers ??= new Timers(this.host, !folding);
+    this.#timers ??= new Timers(this.host, this.#rings);
     this.#timers.add({ key, due, cause, source, target, event, id });
   }
 

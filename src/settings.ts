@@ -1,8 +1,7 @@
 import { userInfo } from 'node:os';
-import { closest } from './define/closest.ts';
+import { checkedOptions } from './define/options.ts';
 import type { TroupeOptions } from './options.ts';
 import { milliseconds } from './protocol/duration.ts';
-import { ValidationError } from './protocol/errors.ts';
 import { checkedPrincipal } from './protocol/ids.ts';
 
 /** What a troupe makes of its options. */
@@ -31,12 +30,7 @@ const OPTIONS: Record<keyof TroupeOptions, true> = {
 
 /** @throws ValidationError */
 export function mustBeKnown(options: TroupeOptions): void {
-  const unknown = Object.keys(options).find((option) => !Object.hasOwn(OPTIONS, option));
-  if (unknown !== undefined)
-    throw new ValidationError(
-      `createTroupe() has no option '${unknown}'; closest: ${closest(unknown, Object.keys(OPTIONS)).join(', ') || 'none'}.`,
-      { path: unknown },
-    );
+  checkedOptions(options, OPTIONS, 'createTroupe()');
 }
 
 /** @throws ValidationError */

@@ -15,6 +15,7 @@ import { Deadlines, systemClock, type Clock } from './clock.ts';
 import { mustNotBeInDoubt } from './deciding.ts';
 import { checkedLimits, checkedPeriod } from './define/budget.ts';
 import type { AnyDefinition } from './define/definition.ts';
+import { checkedOptions } from './define/options.ts';
 import { toolbox } from './define/toolbox.ts';
 import type { Asking, KillOptions, RunReceipt } from './handle.ts';
 import { listed, mustBeThere } from './listing.ts';
@@ -45,6 +46,17 @@ import { NO_SUMMARY } from './summary.ts';
 
 /** Whoever kills waits so long at most. */
 const MAX_GRACE_MS = 3_600_000;
+
+const TENANT_BUDGET: Record<keyof TenantBudgetOptions, true> = {
+  tenant: true,
+  period: true,
+  perRun: true,
+  by: true,
+  tokens: true,
+  usd: true,
+  steps: true,
+  toolCalls: true,
+};
 
 export class Troupe {
   readonly #backend: Backend;
@@ -224,12 +236,13 @@ export class Troupe {
    * What all runs of a tenant may spend in each period, in place of the budget it had; what is spent and drawn stays. Each run draws what it may
    * spend when it starts and gives back the rest when it has ended. Other processes know of it within 200 ms. @throws ValidationError
    */
-  async setBudget({ tenant, period, perRun, by, ...limits }: TenantBudgetOptions): Promise<void> {
+  async setBudget(options: TenantBudgetOptions): Promise<void> {
     this.#mustBeOpen();
+    const { tenant, period, perRun, by, ...limits } = checkedOptions(options, TENANT_BUDGET, 'setBudget()');
     const rules = {
       periodMs: checkedPeriod(period),
       limits: checkedLimits(limits, 'budget'),
-      perRun: checkedLimits(perRun ?? {}, 'budget.perRun'),
+      perRun: perRun === undefined ? {} : checkedLimits(perRun, 'budget.perRun'),
     };
     const asked = { by: checkedPrincipal(by ?? this.#principal), tenant: tenantId(tenant) };
     await this.#allotments.set(asked.tenant, rules);

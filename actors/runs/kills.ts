@@ -166,7 +166,9 @@ export class Kills {
           if (child === undefined || !(error instanceof NotFoundError)) throw error;
           return tombstone(run, child, asked, runPorts);
         });
-        return { live, found, parent, end };
+        // Somebody may have taken it over just before the fence.
+        const now = live === undefined && !found.elsewhere ? await this.#ports.find(run) : found;
+        return { live, found: now, parent, end };
       } catch (error) {
         // Not recorded, so it goes on where it is recovered; here it stops all the same.
         live?.abandon(error);

@@ -26,7 +26,7 @@ export interface Ask {
   of?: string;
 }
 
-export interface Asked {
+interface Asked {
   run: string;
   asked: Command;
   /** When it was on record, in ms since the epoch. */

@@ -1,3 +1,4 @@
+import type { Resource } from '../protocol/entry.ts';
 import type { Approval } from '../protocol/spec.ts';
 import type { CallInDoubt } from '../handle.ts';
 import type { RunHandle } from '../run.ts';
@@ -11,6 +12,8 @@ export interface Outcome {
   /** Where the run has not ended: the calls that stand in its way. None of both, and not paused: it waits for a message. */
   inDoubt: readonly CallInDoubt[];
   approvals: readonly Approval[];
+  /** Where that has paused it: the limit that was reached. */
+  exhausted?: Resource;
   /** It was let go of before that, and goes on where it is recovered. */
   interrupted?: Signal;
 }
@@ -19,13 +22,14 @@ const NONE = { inDoubt: [], approvals: [] };
 
 /** Until the run has ended or, living here, only waits for somebody, or is to be let go of. @throws what this process lost it by */
 export async function drive(run: RunHandle, progress: Progress, letGo: Promise<Signal>): Promise<Outcome> {
-  const shown = show(run, progress);
+  const seen: Seen = {};
+  const shown = show(run, progress, seen);
   shown.catch(() => {});
   try {
     const over = Promise.race([run.settled(), letGo]);
     let how = await orIdle(over);
     if (how === 'idle') {
-      const waiting = await waitingFor(run);
+      const waiting = await waitingFor(run, seen);
       if (waiting !== undefined) return waiting;
       how = await over;
     }
@@ -36,24 +40,34 @@ export async function drive(run: RunHandle, progress: Progress, letGo: Promise<S
       if (summary.status === 'killed') driving.killed = true;
       return { summary, ...NONE };
     }
-    return await standing(run);
+    return await standing(run, seen);
   } finally {
     progress.end();
   }
 }
 
-async function standing(run: RunHandle): Promise<Outcome> {
+/** What was shown of a run. */
+interface Seen {
+  exhausted?: Resource;
+}
+
+async function standing(run: RunHandle, seen: Seen): Promise<Outcome> {
   const { inDoubt, approvals } = await run.pending();
-  return { summary: await run.summary(), inDoubt, approvals };
+  return { summary: await run.summary(), inDoubt, approvals, ...seen };
 }
 
 /** Nothing is under way in this process: what it waits for is with people or in other processes. Undefined: it is not to be told what that is. */
-async function waitingFor(run: RunHandle): Promise<Outcome | undefined> {
-  const outcome = await standing(run);
+async function waitingFor(run: RunHandle, seen: Seen): Promise<Outcome | undefined> {
+  const outcome = await standing(run, seen);
   const { summary, inDoubt, approvals } = outcome;
   return summary.status === 'paused' || inDoubt.length + approvals.length > 0 ? outcome : undefined;
 }
 
-async function show(run: RunHandle, progress: Progress): Promise<void> {
-  for await (const entry of run.entries()) progress.entry(entry);
+async function show(run: RunHandle, progress: Progress, seen: Seen): Promise<void> {
+  for await (const entry of run.entries()) {
+    if (entry.type === 'run.resumed') delete seen.exhausted;
+    else if (entry.type === 'budget.exceeded' && entry.event.onExhausted === 'pause')
+      seen.exhausted = entry.event.resource;
+    progress.entry(entry);
+  }
 }

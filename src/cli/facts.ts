@@ -1,6 +1,6 @@
 import { Ledger } from '../ledger.ts';
 import { RESOURCES, spentOf } from '../protocol/amount.ts';
-import { beginOf, type Child, type Entry, type Limits, type Spent } from '../protocol/entry.ts';
+import { beginOf, type Child, type Entry, type Limits, type Resource, type Spent } from '../protocol/entry.ts';
 import { OutcomesUnknown } from '../summary.ts';
 
 export interface Checkpoint {
@@ -9,10 +9,11 @@ export interface Checkpoint {
   at: number;
 }
 
-/** Why a run is paused; `by` null: its budget is spent. */
+/** Why a run is paused; `by` null: its budget is spent, of which `exhausted` is the limit that was reached. */
 export interface Pause {
   reason: string;
   by: string | null;
+  exhausted?: Resource;
 }
 
 /** What a run's entries say of it besides its summary. It is given all of them, in order. */
@@ -49,7 +50,7 @@ export class Facts {
         const { resource, spent, reserved, limit, onExhausted } = entry.event;
         const held = reserved === undefined ? '' : `, ${reserved} held back`;
         if (onExhausted === 'pause')
-          this.paused ??= { reason: `${resource} ${spent} of ${limit} spent${held}`, by: null };
+          this.paused ??= { reason: `${resource} ${spent} of ${limit} spent${held}`, by: null, exhausted: resource };
         return;
       }
       case 'run.resumed':

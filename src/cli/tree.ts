@@ -4,7 +4,7 @@ import { beginOf, isEnd, type Entry } from '../protocol/entry.ts';
 import { approvalsIn } from './awaiting.ts';
 import { Facts } from './facts.ts';
 import { because, label } from './render.ts';
-import { spentText } from './spent.ts';
+import { resuming, spentText } from './spent.ts';
 import { flat, harmless, type Style, type Terminal } from './terminal.ts';
 
 type State = 'waiting' | 'running' | 'awaiting approval' | 'in doubt' | 'done' | 'failed' | 'skipped' | 'stopped';
@@ -101,7 +101,7 @@ export class Tree {
       lines.push(
         terminal.paint(
           'yellow',
-          flat(`paused${because(paused.reason, 'paused')}; to go on: troupe resume ${this.#run}`),
+          flat(`paused${because(paused.reason, 'paused')}; to go on: ${resuming(this.#run, paused.exhausted)}`),
         ),
       );
     const spends = spentText(limits, spent);

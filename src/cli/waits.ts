@@ -1,13 +1,14 @@
 import type { Approval } from '../protocol/spec.ts';
 import type { Pending } from '../handle.ts';
-import type { Facts } from './facts.ts';
+import type { Facts, Pause } from './facts.ts';
 import { because, duration, label, quoted } from './render.ts';
+import { resuming } from './spent.ts';
 import { flat, harmless } from './terminal.ts';
 
 /** What an unfinished run waits for. Times in ms since the epoch. */
 export type Wait =
   /** Somebody who resumes it; `by` null: it is paused because its budget is spent. */
-  | { for: 'resume'; reason: string; by: string | null }
+  | ({ for: 'resume' } & Pause)
   | { for: 'approval'; run: string; call: string; tool: string; approvers: readonly string[] | null }
   /** Somebody who says what became of a call in doubt. */
   | { for: 'decision'; call: string }
@@ -81,7 +82,7 @@ export function whatToDo(run: string, waits: readonly Wait[] | null): string | u
   const [first] = waits ?? [];
   switch (first?.for) {
     case 'resume':
-      return `troupe resume ${run}${first.by === null ? ' --budget <limits>' : ''}`;
+      return resuming(run, first.exhausted);
     case 'approval':
       return `troupe approve ${first.run} ${quoted(harmless(first.call))}`;
     case 'decision':

@@ -3,6 +3,7 @@ import { milliseconds, type Duration } from '../protocol/duration.ts';
 import type { Budget, Exhausted, Limits } from '../protocol/entry.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import type { Failure } from '../protocol/exit.ts';
+import { isPlainObject, kindOf } from './options.ts';
 
 /** What a run may spend of. `usd` in US dollars. */
 export interface LimitOptions extends Omit<Limits, 'wallClockMs'> {
@@ -32,6 +33,7 @@ const EXHAUSTED: readonly unknown[] = ['fail', 'pause', 'handBack'] satisfies Ex
 /** As it is kept; null: no limits. @throws ValidationError */
 export function checkedBudget(budget: BudgetOptions | undefined): Budget | null {
   if (budget === undefined) return null;
+  mustBePlain(budget, 'budget');
   const { onExhausted, reserve, ...limits } = budget;
   if (onExhausted !== undefined && !EXHAUSTED.includes(onExhausted))
     throw new ValidationError(
@@ -47,6 +49,7 @@ export function checkedBudget(budget: BudgetOptions | undefined): Budget | null 
 
 /** @throws ValidationError */
 export function checkedLimits(limits: LimitOptions, path: string): Limits {
+  mustBePlain(limits, path);
   const checked: Limits = {};
   for (const name of Object.keys(limits))
     if (!KNOWN.includes(name))
@@ -82,6 +85,15 @@ export function checkedLimits(limits: LimitOptions, path: string): Limits {
     checked.wallClockMs = ms;
   }
   return checked;
+}
+
+/** What is no object of limits would be a budget without any. @throws ValidationError */
+function mustBePlain(limits: unknown, path: string): void {
+  if (!isPlainObject(limits))
+    throw new ValidationError(
+      `${path} is ${kindOf(limits)}; use an object of limits, as in { steps: 10 }. What is not named is not limited.`,
+      { path },
+    );
 }
 
 /** In ms. @throws ValidationError */

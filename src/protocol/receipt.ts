@@ -39,7 +39,7 @@ export interface KilledRun {
   /** False: the process it lived in did not say in time that it has stopped. It can record nothing more all the same. */
   answered: boolean;
   stopped: readonly StoppedActor[];
-  /** Irreversible calls that were under way: their outcome is not known. */
+  /** Irreversible calls that were under way, by the names that `inDoubt()` has for them: their outcome is not known. */
   inDoubt: readonly string[];
   /** Until all of that. */
   ms: number;

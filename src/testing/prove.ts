@@ -1,5 +1,6 @@
 import { AssertionError } from 'node:assert';
 import type { AnyStateMachine } from 'xstate';
+import { ValidationError } from '../protocol/errors.ts';
 import { invokedBy, nameOf, nodesOf, type StateNode } from './chart.ts';
 import { Reach } from './reach.ts';
 import { ending, entering, killing, looping, waiting, type Verdict } from './rules.ts';
@@ -43,13 +44,20 @@ export class LifecycleError extends AssertionError {
 
 /**
  * Proves of any XState v5 machine, by its chart alone: every state can be entered; from each an end can be reached; nothing waits
- * without a time limit (`after`), an invoked actor whose end leads on, or a `meta.waitsFor` that says for whom; no `always` goes
+ * without a time limit (`after`), an invoked actor whose end leads on (callbacks and transition functions have none), or a `meta.waitsFor` that says for whom; no `always` goes
  * round for ever; with `kill`, that event is taken in every state. Nothing is run: a guard counts as one that may let pass, and the
  * proof says where it rests on one. Child machines that it invokes or was provided with are proved with it, without `kill`: whoever leaves
  * its state stops them. Children spawned inside an `assign` are not seen.
- * @throws LifecycleError with all findings
+ * @throws LifecycleError with all findings, ValidationError
  */
 export function proveLifecycle(machine: AnyStateMachine, options: ProveOptions = {}): Proof {
+  if (!isMachine(machine))
+    throw new ValidationError(
+      'proveLifecycle takes a machine of XState v5; of a durable definition that is its `machine`.',
+      {
+        path: 'machine',
+      },
+    );
   const findings: Finding[] = [];
   const proof = { states: 0, transitions: 0, assumes: [] as string[] };
   const seen = new Set<AnyStateMachine>();

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { childRun, durable, tool, type BudgetOptions, type Entry, type Troupe } from '../../src/index.ts';
 import { accountOf, accountsOf, mustStayWithin } from '../support/accounts.ts';
 import { entriesOf } from '../support/entries.ts';
-import { Calls } from '../support/spending.ts';
+import { bare, Calls } from '../support/spending.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
 import { openedWith } from '../support/opened.ts';
@@ -226,4 +226,70 @@ test('a parent that rests while its child spends elsewhere pays what that has sp
   const run = await here.attach('p');
   expect((await run.result()).success).toBe(true);
   expect(accountOf(await entriesOf(run))).toMatchObject({ spent: { tokens: 10, steps: 2 }, reserved: { tokens: 0 } });
+});
+
+describe('runs that are begun at once', () => {
+  const [calls, work] = [new Calls(), { ...bare, name: 'work' }];
+  const call = tool({ ...work, execute: () => calls.take() });
+  const both = (budgets: readonly BudgetOptions[]) =>
+    durable(
+      setup({
+        types: { context: {} as { errors: unknown[] }, output: {} as unknown[] },
+        actors: Object.fromEntries(['a', 'b'].map((key, at) => [key, childRun(call, { budget: budgets[at] ?? {} })])),
+      }).createMachine({
+        context: { errors: [] },
+        type: 'parallel',
+        states: Object.fromEntries(
+          ['a', 'b'].map((key) => [
+            key,
+            {
+              initial: 'on',
+              states: {
+                on: {
+                  invoke: {
+                    src: key,
+                    input: {},
+                    onDone: 'off',
+                    onError: {
+                      target: 'off',
+                      actions: assign({ errors: ({ context, event }) => [...context.errors, event.error] }),
+                    },
+                  },
+                },
+                off: { type: 'final' },
+              },
+            },
+          ]),
+        ),
+        output: ({ context }) => context.errors,
+      }),
+      { name: 'both', version: '1' },
+    );
+
+  test('the first holds back all that is left where it has no budget of its own, and the other is told so', async () => {
+    const troupe = await opened();
+    const run = await troupe.start(both([]), undefined, { budget: { steps: 8 } });
+    const { error } = await run.result();
+    calls.answer();
+    expect(error).toMatchObject({
+      code: 'BUDGET_EXCEEDED',
+      data: { resource: 'steps', spent: 1, reserved: 7, limit: 8 },
+    });
+    expect(error?.message).toBe(
+      'Of a budget of 8 steps too little is left: 1 spent, and 7 held back by calls that are under way. Give the run a larger one, or let these hold back less: a childRun without a budget of its own holds back all that is left.',
+    );
+  });
+
+  test('each with a budget of its own, both go on, and a tool call is counted once for each', async () => {
+    const troupe = await opened();
+    const own = { steps: 2, toolCalls: 1 };
+    const run = await troupe.start(both([own, own]), undefined, { budget: { steps: 6, toolCalls: 2 } });
+    const before = calls.begun;
+    await until(() => calls.begun - before === 2, 'both have called');
+    calls.answer();
+    expect((await run.result()).data).toEqual([]);
+    const entries = await entriesOf(run);
+    mustStayWithin(entries);
+    expect(accountOf(entries).spent).toMatchObject({ steps: 4, toolCalls: 2 });
+  });
 });

@@ -3,6 +3,7 @@ import { setup } from 'xstate';
 import { z } from 'zod';
 import { durable, StorageFullError, tool, ValidationError, type Troupe } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
+import { SimulatedClock } from '../support/simulatedClock.ts';
 import { openedWith } from '../support/opened.ts';
 
 /** What a run draws of its tenant's budget where others start at the same time, or the budget changes meanwhile. */
@@ -105,5 +106,51 @@ describe('a budget that is changed while runs are open', () => {
     await troupe.setBudget({ tenant: 'acme', period: '1d', tokens: 15 });
     const starting = troupe.start(ask, {}, { tenant: 'acme', budget: { tokens: 10 } });
     await expect(starting).rejects.toMatchObject({ code: 'BUDGET_EXCEEDED', context: { spent: 10, limit: 15 } });
+  });
+});
+
+describe('a larger budget that a run does not go on with', () => {
+  const drawn = async (troupe: Troupe) => (await drawnOf(troupe, 'acme'))?.tokens;
+  const larger = { budget: { tokens: 100 } };
+
+  test('draws nothing: of a run that is not paused', async () => {
+    const troupe = await opened();
+    await troupe.setBudget({ tenant: 'acme', period: '1d', tokens: 100 });
+    const run = await troupe.start(waiting, undefined, { tenant: 'acme', budget: { tokens: 10 } });
+    await expect(run.resume(larger)).rejects.toMatchObject({ code: 'INVALID_STATE_TRANSITION' });
+    expect(await drawn(troupe)).toBe(10);
+  });
+
+  test('draws nothing: of one that is asked from another process and refuses it', async () => {
+    const store = new FaultyStore();
+    const [owner, other] = [await opened({ backend: store }), await opened({ backend: store })];
+    await owner.setBudget({ tenant: 'acme', period: '1d', tokens: 100 });
+    const run = await owner.start(waiting, undefined, { id: 'one', tenant: 'acme', budget: { tokens: 10 } });
+    const refused = new Promise((resolve) => run.on('message.refused', ({ event }) => resolve(event.error.code)));
+    await (await other.attach('one')).resume(larger);
+    expect(await refused).toBe('INVALID_STATE_TRANSITION');
+    expect(await drawn(other)).toBe(10);
+    // It is told at once what cannot be.
+    const far = await other.attach('one');
+    await expect(far.resume({ budget: { tokens: 101 } })).rejects.toMatchObject({ code: 'BUDGET_EXCEEDED' });
+    await run.pause();
+    const resumed = new Promise<void>((resolve) => run.on('run.resumed', () => resolve()));
+    await far.resume(larger);
+    await resumed;
+    expect(await drawn(other)).toBe(100);
+  });
+
+  test('draws nothing: where the store has no room for it', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const troupe = await opened({ backend: store, clock, report: () => {} });
+    await troupe.setBudget({ tenant: 'acme', period: '1d', tokens: 100 });
+    const run = await troupe.start(waiting, undefined, { id: 'one', tenant: 'acme', budget: { tokens: 10 } });
+    await run.pause();
+    store.failOnce('append', new StorageFullError('full', {}), 'one');
+    await expect(run.resume(larger)).rejects.toMatchObject({ code: 'STORAGE_FULL' });
+    expect(await drawn(troupe)).toBe(10);
+    clock.increment(1_000);
+    await run.resume(larger);
+    expect(await drawn(troupe)).toBe(100);
   });
 });

@@ -3,7 +3,7 @@ import type { AnyStateMachine } from 'xstate';
 import { isMachine } from '../../../actors/durable.ts';
 import { toolActor } from '../../../actors/tool.ts';
 import type { AnyDefinition } from '../../define/definition.ts';
-import { NotFoundError, ValidationError } from '../../protocol/errors.ts';
+import { ValidationError } from '../../protocol/errors.ts';
 import type { PlanSpec } from '../../protocol/spec.ts';
 import { loadConfig } from '../config.ts';
 import { checked, isCode, namedOrPlan, readExport } from '../definition.ts';

@@ -283,7 +283,7 @@ export const planted: readonly Planted[] = [
     name: 'mail-not-read-after-a-takeover',
     promise: 'L1',
     file: 'actors/runs/adopting.ts',
-    find: `    run.goLive([]);
+    find: `    run.goLive([], unread ? () => mail.read(id) : undefined);
     void mail.read(id);
     return run;`,
     replace: `    run.goLive([]);
@@ -293,9 +293,9 @@ export const planted: readonly Planted[] = [
     name: 'killed-here-goes-on',
     promise: 'K1',
     file: 'actors/runs/lost.ts',
-    find: `    await live?.release();
-    return live;`,
-    replace: `    return undefined;`,
+    find: `      await live?.release();
+      return fence(live);`,
+    replace: `      return fence(undefined);`,
   },
   {
     name: 'takes-what-lives-elsewhere',
@@ -396,8 +396,8 @@ export const planted: readonly Planted[] = [
     name: 'children-outlive-a-kill',
     promise: 'K1',
     file: 'actors/runs/kills.ts',
-    find: `children: wasKilled ? children : [], parent };`,
-    replace: `children: wasKilled ? children.slice(0, 0) : [], parent };`,
+    find: `children: wasKilled ? children : [], parent,`,
+    replace: `children: wasKilled ? children.slice(0, 0) : [], parent,`,
   },
   {
     name: 'child-begins-before-its-intent',

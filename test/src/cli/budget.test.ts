@@ -24,7 +24,11 @@ describe('a budget on a command line', () => {
   it('is refused where it says nothing, or something unknown', () => {
     for (const budget of ['', 'usd', 'usd=', '=1', 'usd=1,,steps=2'])
       expect(() => budgetOf({ budget })).toThrow('which is no limit; as in: --budget usd=0.5');
-    expect(() => checkedBudget(budgetOf({ budget: 'money=1' }))).toThrow("no limit 'money'");
+    for (const name of ['money', '__proto__', 'constructor'])
+      expect(() => checkedBudget(budgetOf({ budget: `${name}=1` }))).toThrow(`no limit '${name}'`);
+    for (const twice of [{ budget: 'steps=1,steps=200' }, { budget: 'steps=1', steps: 2 }])
+      expect(() => budgetOf(twice)).toThrow('says twice what steps may be');
+    expect(() => budgetOf({ budget: 'usd=1,reserve.usd=1,reserve.usd=2' })).toThrow('says twice what usd may be');
     expect(() => checkedBudget(budgetOf({ budget: 'usd=much' }))).toThrow('budget.usd is NaN');
     expect(() => checkedBudget(budgetOf({ budget: 'wallClock=10' }))).toThrow('is not a duration');
   });

@@ -5,6 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Folder } from './folder.ts';
 
+const OTHER = `
+import { embedded } from ${JSON.stringify(new URL('../../../src/index.ts', import.meta.url).href)};
+import config from './troupe.config.ts';
+export default { ...config, backend: embedded({ dir: 'other' }) };
+`;
+
 let folder: Folder;
 let scripts: Record<'bash' | 'zsh' | 'fish', string>;
 const has = (shell: string): boolean => spawnSync(shell, ['-c', 'true']).status === 0;
@@ -45,10 +51,23 @@ describe('in bash', () => {
     expect(offered('completion', '')).toEqual(['bash', 'zsh', 'fish']);
   });
 
+  it('offers what has ended only to commands that take it, from the store that is named', async () => {
+    folder.write('other.config.ts', OTHER);
+    await folder.troupe('run', 'order', '--id', 'tuesday', '--config', 'other.config.ts');
+    await folder.troupe('run', 'order', '--id', 'friday', '--config', 'other.config.ts');
+    await folder.troupe('kill', 'friday', '--config', 'other.config.ts');
+    for (const command of ['kill', 'approve', 'resume', 'recover'])
+      expect(offered(command, '--config', 'other.config.ts', '')).toEqual(['tuesday']);
+    expect(offered('show', '--config', 'other.config.ts', '').toSorted()).toEqual(['friday', 'tuesday']);
+    expect(offered('kill', '')).toEqual(['monday']);
+  });
+
   it('completes ids of runs where a run is meant, and files where a file is', () => {
     expect(offered('show', '')).toEqual(['monday']);
     expect(offered('pause', 'sunday', '--reason', 'wrong list', 'mon')).toEqual(['monday']);
     expect(offered('checkpoint', 'monday', '')).toEqual([]);
+    folder.write('my plan.txt', 'a. list\n');
+    expect(offered('run', 'my')).toEqual(['my plan.txt']);
     expect(offered('run', 'troupe.c')).toEqual(['troupe.config.ts']);
     expect(offered('ps', '--config', 'troupe.c')).toEqual(['troupe.config.ts']);
   });
@@ -72,7 +91,7 @@ it.each([
   ['fish', ['--no-execute']],
 ] as const)('%s takes the script', (shell, flags) => {
   // A shell that is not here cannot be asked.
-  if (!has(shell)) return expect(scripts[shell]).toContain('troupe __complete runs');
+  if (!has(shell)) return expect(scripts[shell]).toContain('troupe __complete open');
   const { status, stderr } = spawnSync(shell, [...flags, `completion.${shell}`], {
     cwd: folder.path,
     encoding: 'utf8',

@@ -55,7 +55,7 @@ describe('beside a process with a run', () => {
     expect(stdout).toMatch(/killed in .*\nwrong list\n$/);
     const shown = await folder.troupe('show', 'long');
     expect(shown.stdout).toMatch(/^long {2}wait\nkilled in /);
-    expect(shown.stdout).toMatch(/4 +\S+ +run\.killed +run +\{"reason":"wrong list","by":"[^"]+"\} +\S+\n$/);
+    expect(shown.stdout).toMatch(/4 +\S+ +run\.killed +run +\{"by":"[^"]+","reason":"wrong list"\} +\S+\n$/);
   });
 
   it('the same id again follows it to its end', async () => {

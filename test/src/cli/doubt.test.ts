@@ -20,7 +20,7 @@ describe('an irreversible call cut short', () => {
   it('is shown before anybody has taken the run over', async () => {
     const listed = await folder.troupe('ps');
     expect(listed.stdout).toMatch(/\nd +die +running +no +/);
-    expect(listed.stderr).toBe('1 run nobody owns; to go on: troupe recover\n');
+    expect(listed.stderr).toBe("it is somebody's turn: troupe resolve d body/b\n");
     const shown = await folder.troupe('show', 'd');
     expect(shown.code).toBe(0);
     expect(shown.stdout).toContain(DOUBT);
@@ -57,6 +57,15 @@ describe('an irreversible call cut short', () => {
     expect([late.code, late.stderr]).toEqual([2, expect.stringContaining('INVALID_STATE_TRANSITION')]);
     const ended = await folder.json('recover', 'd');
     expect(ended).toMatchObject({ code: 0, data: { runs: [{ status: 'completed' }] } });
+  });
+
+  it('is named by the same name where it is killed, and ever after', async () => {
+    const killed = await folder.json<{ receipts: { inDoubt: string[] }[] }>('kill', 'd');
+    expect(killed.data.receipts).toMatchObject([{ inDoubt: ['body/b'] }]);
+    expect((await folder.json('show', 'd')).data).toMatchObject({ inDoubt: [], outcomesUnknown: ['body/b'] });
+    expect((await folder.troupe('show', 'd')).stdout).toContain(
+      'begun, and nobody knows whether they happened:\n  body/b\n',
+    );
   });
 
   it('begins again with --retry', async () => {

@@ -28,7 +28,9 @@ describe('troupe logs', () => {
     expect([code, stderr]).toEqual([0, '']);
     const lines = stdout.trimEnd().split('\n');
     expect(lines.map((line) => line.trim().split(' ')[0])).toEqual(lines.map((_, index) => String(index + 1)));
-    expect(lines[0]).toMatch(/^ {4}1 {2}\d{4}-\d\d-\d\dT[\d:.]+Z {2}run\.created {7}run {2}\{"definition":"mail"/);
+    expect(lines[0]).toMatch(
+      /^ {4}1 {2}\d{4}-\d\d-\d\dT[\d:.]+Z {2}run\.created {7}run {2}\{"by":"[^"]+","definition":"mail"/,
+    );
     expect(lines.at(-1)).toMatch(/ run\.completed .* \(\S+m?s\)$/);
     expect(stdout).toMatch(/ leaf\.succeeded {4}\S+ {2}\{"output":\{"id":"ana"\}\} {2}\(\d+ms\)\n/);
   });

@@ -32,6 +32,7 @@ const lines = (more: Partial<Receipt>): string[] => receiptLines(receipt(more), 
 
 it('of one run is one line', () => {
   expect(lines({ runs: [killed('a')] })).toEqual(['killed a: overdue (entry 7, 20ms)']);
+  expect(lines({ runs: [killed('a', { reason: 'killed' })] })).toEqual(['killed a (entry 7, 20ms)']);
   expect(lines({ runs: [killed('a', { status: 'completed' })] })).toEqual(['a had ended before: completed']);
 });
 

@@ -85,6 +85,11 @@ describe('events', () => {
     expect(eventLine(odd)).toContain('  a b  ');
   });
 
+  it('say who asked, however much there is to say', () => {
+    const long = event(3, null, { data: { reason: 'x'.repeat(200), by: 'ana' } });
+    for (const text of [eventLine(long), eventRow(long).join('  ')]) expect(text).toContain('{"by":"ana","reason":"xx');
+  });
+
   it('say what they took', () => {
     expect(eventLine(event(7, 1))).toBe('    7  2026-11-18T11:06:40.123Z  timer.fired       body@soon  -  (2.5s)');
     expect(eventLine(event(7, 1, { durationMs: undefined }))).toMatch(/ {2}body@soon {2}-$/);
@@ -95,6 +100,10 @@ describe('events', () => {
     expect(lines.map((line) => /^( *└ )?\d/.exec(line)?.[0])).toEqual(['1', '  └ 2', '    └ 5']);
     expect(causeLines([event(4, 'inbox/17')])[0]).toBe('a message from outside: inbox/17');
     expect(causeLines([event(4, null)])[0]).toBe('somebody outside, or nobody knows');
+    expect(causeLines([event(4, null, { data: { by: 'ana' } })])[0]).toBe('ana');
+    expect(causeLines([event(4, 'inbox/17', { data: { by: 'ana' } })])[0]).toBe(
+      'a message from outside: inbox/17, by ana',
+    );
     const deep = causeLines(Array.from({ length: 500 }, (_, index) => event(index + 1, index)));
     expect(Math.max(...deep.map((line) => line.search(/\S/)))).toBe(32);
   });

@@ -61,6 +61,13 @@ describe('troupe run', () => {
     expect(data).toMatchObject({ status: 'failed', error: { code: 'BUDGET_EXCEEDED' } });
   });
 
+  it('ends with 5 when its budget has paused it, and names the limit that is to be larger', async () => {
+    folder.write('mail.txt', MAIL);
+    const flags = ['--steps', '2', '--on-exhausted', 'pause', '--id', 'short'];
+    const { code, stdout } = await folder.troupe('run', 'mail.txt', ...flags);
+    expect([code, stdout]).toEqual([5, expect.stringContaining('to go on: troupe resume short --budget steps=<more>')]);
+  });
+
   it('ends with 5 when only a message could move it on', async () => {
     const { code, stdout } = await folder.troupe('run', 'troupe.config.ts#order', '--id', 'open');
     expect(code).toBe(5);

@@ -29,7 +29,7 @@ describe('a run of another process', () => {
     const again = await folder.troupe('pause', 'long');
     expect([again.code, again.stderr]).toEqual([2, expect.stringContaining('Run long is paused: it takes')]);
     const shown = (await folder.troupe('show', 'long')).stdout;
-    expect(shown).toContain('paused by ana: look first\ncheckpoint before at entry 3\n');
+    expect(shown).toContain('paused by ana: look first\ncheckpoint before (entry 4): all up to entry 3\n');
     expect((await folder.json('resume', 'long')).data).toMatchObject({ runs: [{ seq: 6, outcome: null }], errors: [] });
     folder.write('go', '');
     expect((await run.ended).code).toBe(0);
@@ -104,6 +104,22 @@ describe('a run that nobody owns', () => {
     expect((await folder.troupe('logs', 'open', '--type', 'message.received')).stdout).toContain(
       '{"why":1,"type":"CLOSE"}',
     );
+  });
+
+  it('is not taken over for what it is not to be told', async () => {
+    await folder.troupe('run', 'troupe.config.ts#order', '--id', 'open');
+    const entries = async (): Promise<number> =>
+      (await folder.json<{ entries: unknown[] }>('show', 'open')).data.entries.length;
+    const before = await entries();
+    for (const [args, why] of [
+      [['send', 'open', 'troupe.resolve'], 'is not yours to send'],
+      [['checkpoint', 'open', 'a b'], 'is not an id'],
+      [['checkpoint', 'open', '7'], 'would be taken for the seq of an entry'],
+    ] as const) {
+      const refused = await folder.troupe(...args);
+      expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining(why)]);
+    }
+    expect(await entries()).toBe(before);
   });
 
   it('waits for a larger budget, and goes on with one', async () => {

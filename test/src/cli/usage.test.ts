@@ -43,7 +43,8 @@ describe('what is refused', () => {
   });
 
   it('a plan, an export or an input that is not there', async () => {
-    await refused(['run', 'none.txt'], 'VALIDATION', 'Cannot read the plan, none.txt');
+    await refused(['run', 'none.txt'], 'NOT_FOUND', "There is no definition, tool or file 'none.txt'; the config has");
+    await refused(['run', 'gret'], 'NOT_FOUND', 'did you mean greet?');
     await refused(['run', 'none.ts#x'], 'VALIDATION', 'there is no file');
     await refused(
       ['run', 'troupe.config.ts#none'],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Facts } from '../../../src/cli/facts.ts';
 import { family, indented } from '../../../src/cli/family.ts';
-import { waitsOf, waitsText } from '../../../src/cli/waits.ts';
+import { waitsOf, waitsText, whatToDo, type Wait } from '../../../src/cli/waits.ts';
 import type { Entry } from '../../../src/protocol/entry.ts';
 import type { RunId } from '../../../src/protocol/ids.ts';
 import type { Pending } from '../../../src/handle.ts';
@@ -44,6 +44,16 @@ describe('what a run waits for', () => {
   it('cannot all be told where its definition is not known', () => {
     expect(text([], undefined)).toBe('-');
     expect(text([begun('body/a/attempt')], undefined)).toBe('call a');
+  });
+
+  it('is moved by a command, where somebody has to decide', () => {
+    const approve: Wait = { for: 'approval', run: 'c', call: "it's", tool: 't', approvers: null };
+    expect(whatToDo('r', [approve, { for: 'process' }])).toBe("troupe approve c 'it'\\''s'");
+    expect(whatToDo('r', [{ for: 'decision', call: 'body/a' }])).toBe('troupe resolve r body/a');
+    expect(whatToDo('r', [{ for: 'resume', reason: 'x', by: 'ana' }])).toBe('troupe resume r');
+    const spent: Wait = { for: 'resume', reason: 'x', by: null, exhausted: 'wallClockMs' };
+    expect(whatToDo('r', [spent])).toBe('troupe resume r --budget wallClock=<more>');
+    for (const waits of [null, [], [{ for: 'process' } as const]]) expect(whatToDo('r', waits)).toBeUndefined();
   });
 
   it('is nothing that has ended', () => {

@@ -28,6 +28,10 @@ it('a kill by tenant asks, reaches all of it with what it has begun, and lasts u
   expect(data.runs).toMatchObject([{ run: 'up', tenant: 'acme', parent: null }, { parent: { run: 'up' } }]);
   const refused = await folder.troupe('run', 'troupe.config.ts#order', '--tenant', 'acme');
   expect([refused.code, refused.stderr]).toEqual([3, expect.stringContaining('KILLED')]);
+  expect(refused.stderr).toContain('To lift it: troupe lift --tenant acme, or');
+  expect((await folder.troupe('doctor')).stdout).toMatch(
+    /warn +switches +killed: tenant acme, .*; nothing of it begins\n +→ .*troupe lift --tenant acme\n/,
+  );
   expect(await folder.json('lift', '--tenant', 'acme')).toMatchObject({ data: { tenant: 'acme', lifted: true } });
   expect((await folder.troupe('lift', '--tenant', 'acme')).stdout).toBe('tenant acme was not switched off\n');
   expect((await folder.troupe('run', 'troupe.config.ts#order', '--tenant', 'acme')).code).toBe(5);
@@ -40,6 +44,14 @@ it('a kill by definition gives its receipt as data', async () => {
     0,
     { receipts: [{ runs: [{ run: 'one', status: 'killed' }], unanswered: [], left: [] }], errors: [] },
   ]);
+});
+
+it('a kill by definition says where nothing is called so, and lasts all the same', async () => {
+  const killed = await folder.troupe('kill', '--definition', 'ordr', '--yes');
+  expect(killed.code).toBe(0);
+  expect(killed.stderr).toContain('neither the config nor any run has a definition ordr');
+  expect(killed.stdout).toMatch(/^killed 0 runs in \S+ \(by [^)]+\)\nnothing of definition ordr begins until: /);
+  expect((await folder.troupe('kill', '--definition', 'order', '--yes')).stderr).toBe('');
 });
 
 it('says what a kill is of: runs, or one width', async () => {

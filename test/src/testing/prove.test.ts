@@ -1,3 +1,4 @@
+import { durable } from 'troupe';
 import { LifecycleError, proveLifecycle, type Finding, type ProveOptions } from 'troupe/testing';
 import { describe, expect, test } from 'vitest';
 import { createMachine, fromCallback, fromPromise, fromTransition, setup, type AnyStateMachine } from 'xstate';
@@ -226,6 +227,14 @@ describe('a planted fault is found and named', () => {
       },
     }).provide({ actors: { child } });
     expect(found(machine)).toEqual(['wait child: a', 'end inline: x', 'wait inline: x']);
+  });
+
+  test('is none where there is no machine', () => {
+    const machine = createMachine({ initial: 'a', states: { a: { type: 'final' } } });
+    for (const other of [undefined, {}, durable(machine, { name: 'd', version: '1' })])
+      expect(() => proveLifecycle(other as never)).toThrow(
+        expect.objectContaining({ code: 'VALIDATION', message: expect.stringContaining('its `machine`') as string }),
+      );
   });
 
   test('and the error says it all in one text', () => {

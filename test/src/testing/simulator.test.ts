@@ -42,7 +42,7 @@ const counting = (honest: boolean): Workload => {
   };
 };
 
-describe('a simulation', () => {
+describe('a simulation', { timeout: 20_000 }, () => {
   test('of one seed leaves the same trace each time; another seed leaves another', async () => {
     for (const seed of [3, 7, 11]) {
       const [one, two] = [

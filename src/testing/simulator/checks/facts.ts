@@ -133,7 +133,11 @@ export class RunFacts {
     if (said.type !== 'troupe.resolve') return;
     const call = this.call(target);
     call.open = undefined;
-    if (said.retry === true) call.retries += 1;
+    if (said.retry !== true) return;
+    call.retries += 1;
+    // An approval is for one call: to begin again takes another, whatever was decided before.
+    call.approved = undefined;
+    call.denied = false;
   }
 }
 
