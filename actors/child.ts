@@ -22,7 +22,8 @@ const children = new WeakMap<AnyActorLogic, () => AnyDefinition>();
 /**
  * A source for any machine: a run of its own, which lives, is budgeted and killed with the run that begins it.
  * It gives the run's output, and fails as the run fails. A function where the definition refers to itself.
- * `budget` can only narrow: without it, and in what it does not name, the run holds back all that is left of its parent's until it has ended.
+ * `budget` can only narrow: without it, and in what it does not name, the run holds back all that is left of its parent's until it has ended, so that
+ * runs begun beside it find nothing: give each a budget of its own. The call takes a step; the tool calls are those that the run makes.
  * Then the call costs what the run has spent; where it is left before, all that it has held back.
  */
 export function childRun<D extends AnyDefinition>(

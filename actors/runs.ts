@@ -1,6 +1,6 @@
 import type { Backend } from '../src/backend.ts';
 import type { Beginning } from '../src/protocol/entry.ts';
-import { ClosedError } from '../src/protocol/errors.ts';
+import { ClosedError, NotFoundError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import type { Receipt } from '../src/protocol/receipt.ts';
 import type { Resolved } from './body.ts';
@@ -111,7 +111,8 @@ export class Runs {
       kill: (run, asked) =>
         insist(`run ${run}: killing it`, { ...here, closed }, async () => {
           const { left } = await kill([run], { ...asked, graceMs: GRACE_MS });
-          for (const { error } of left) throw error;
+          // One that was never begun is none.
+          for (const { error } of left) if (!(error instanceof NotFoundError)) throw error;
         }),
     });
     const parentOf = ({ beginning: { event } }: Run): Run | undefined => event.parent && live.get(event.parent.run) || undefined;

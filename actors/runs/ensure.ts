@@ -1,7 +1,7 @@
 import type { Journal } from '../../src/backend.ts';
 import { unseal } from '../../src/chain.ts';
 import type { EntryEvents } from '../../src/protocol/entry.ts';
-import { InvalidStateTransitionError, StaleOwnerError, ValidationError } from '../../src/protocol/errors.ts';
+import { DefinitionChangedError, InvalidStateTransitionError, StaleOwnerError, ValidationError } from '../../src/protocol/errors.ts';
 import type { OwnerId, RunId } from '../../src/protocol/ids.ts';
 import type { Resolved } from '../body.ts';
 import { readEnd } from '../owner.ts';
@@ -43,7 +43,10 @@ async function bring(id: RunId, created: Created, body: Resolved, ports: EnsureP
   if (made.registered && (await readEnd(journal, id)) !== undefined) return ports.forget(id);
   await ports.adopt(id).catch((error: unknown) => {
     // It lives elsewhere, or has ended.
-    if (!(error instanceof StaleOwnerError || error instanceof InvalidStateTransitionError)) throw error;
+    if (error instanceof StaleOwnerError || error instanceof InvalidStateTransitionError) return;
+    // It is there all the same: its call waits until somebody goes on with it.
+    if (!(error instanceof DefinitionChangedError)) throw error;
+    ports.report(error, `run ${id} is left as it is, and ${created.parent?.run} waits for it`);
   });
 }
 

@@ -1,4 +1,4 @@
-import type { Bus } from '../../src/backend.ts';
+import { MAX_PAYLOAD, type Bus } from '../../src/backend.ts';
 import type { Clock } from '../../src/clock.ts';
 import { UnreachableError, ValidationError } from '../../src/protocol/errors.ts';
 import { ownerId, type OwnerId, type RunId, type TenantId } from '../../src/protocol/ids.ts';
@@ -107,7 +107,11 @@ export class Signals {
     const { run, tenant, data } = await this.#read(payload, subject);
     const stopped = await heard.kill(run, checkedKilled(data));
     if (stopped === undefined || reply === undefined) return;
-    reply(await this.#envelope(tenant, 'troupe.run.stopped', { stopped: stopped.slice(0, MAX_STOPPED) }));
+    // As many as fit: that it has stopped is told in any case.
+    for (let some = stopped.slice(0, MAX_STOPPED); ; some = some.slice(0, some.length >> 1)) {
+      const said = await this.#envelope(tenant, 'troupe.run.stopped', { stopped: some });
+      if (said.length <= MAX_PAYLOAD || some.length === 0) return reply(said);
+    }
   }
 
   /** @throws ValidationError */

@@ -89,6 +89,45 @@ const coded = (code: string, extra: Partial<Failure> = {}): Failure => ({
 /** What chance makes of the wait after that attempt. */
 const backoff = (ms: number, attempt: number): number => spread(ms, chanceOf(`run/call/${attempt}`));
 
+describe('a call that may need approval', () => {
+  const guarded = { isJudged: true, effect: 'irreversible' as const, approvalTimeoutMs: 60_000 };
+  const approval = { run: 'r', call: 'c', tool: 'mail.send', hash: 'h', approvers: ['ana'] };
+  const approve = { type: 'troupe.approve', hash: 'h', by: 'ana' } as const;
+  const asked = (): Call => new Call(guarded).send({ type: 'troupe.judged', parsed: { to: 'a' }, approval });
+
+  test('begins with what was judged, once it is judged, and approved where it must be', () => {
+    const free = new Call(guarded);
+    expect([free.at, free.begun]).toEqual(['asking', []]);
+    free.send({ type: 'troupe.judged', parsed: 1, approval: null });
+    expect([free.at, free.begun]).toEqual([
+      'admitting',
+      [{ tool: 'mail.send', attempt: 1, input: { to: 'ana' }, parsed: 1 }],
+    ]);
+    const call = asked().send({ ...approve, by: 'eve' });
+    expect([call.at, call.begun]).toEqual(['awaitingApproval', []]);
+    expect(call.send(approve).begun).toMatchObject([{ parsed: { to: 'a' } }]);
+  });
+
+  test('fails where its input is refused, or is not judged in time, and has done nothing', () => {
+    const error = { name: 'E', message: 'no' };
+    expect(new Call(guarded).send({ type: 'troupe.judged', error }).exit).toEqual({ status: 'failed', error });
+    expect(new Call(guarded).time().exit).toMatchObject({ error: { code: 'TOOL_TIMEOUT', notPerformed: true } });
+  });
+
+  test('is approved anew where it was in doubt and is to begin again; where it is not, it is in doubt as before', () => {
+    const doubted = asked().send(approve).admit().send({ type: 'troupe.interrupted', effect: 'irreversible' });
+    doubted.send({ type: 'troupe.resolve', retry: true });
+    expect([doubted.at, doubted.begun.length]).toEqual(['awaitingApproval', 1]);
+    expect(doubted.time().at).toBe('inDoubt');
+    doubted
+      .send({ type: 'troupe.resolve', retry: true })
+      .send({ type: 'troupe.deny', hash: 'h', by: 'ana', reason: '' });
+    expect(doubted.at).toBe('inDoubt');
+    doubted.send({ type: 'troupe.resolve', retry: true }).send(approve);
+    expect(doubted.begun.at(-1)).toMatchObject({ attempt: 4, parsed: { to: 'a' } });
+  });
+});
+
 describe('attempts', () => {
   test('the deadline begins with the grant, not with the wish', () => {
     const call = new Call();

@@ -190,6 +190,17 @@ describe('every command carries who asks', () => {
     ]);
   });
 
+  test('a signal of a start that found the run there kills it, too', async () => {
+    const troupe = await opened();
+    const aborting = new AbortController();
+    const definition = new Working().definition();
+    const run = await troupe.start(definition, undefined, { id: 'x' });
+    await troupe.start(definition, undefined, { id: 'x', by: 'bob', signal: aborting.signal });
+    aborting.abort();
+    await run.result();
+    expect(run.status).toBe('killed');
+  });
+
   test('a signal that aborts: whoever had started it', async () => {
     const troupe = await opened();
     const aborting = new AbortController();

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { fromPromise, setup } from 'xstate';
+import { fromPromise, setup, spawnChild } from 'xstate';
 import { z } from 'zod';
 import { childRun, durable, tool, type DurableDefinition } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
@@ -118,6 +118,23 @@ describe('a kill of a run', () => {
     const run = await troupe.start(new Working().definition(), undefined, { id: 'x' });
     await expect(run.kill('enough', { grace: '30d' })).rejects.toThrow('is too long: 3600000 ms at most');
     expect(run.status).toBe('running');
+  });
+
+  test('in another process is answered also where all that stopped there does not fit in a message', async () => {
+    const work = fromPromise<unknown>(() => new Promise<never>(() => {}));
+    const long = 'x'.repeat(1_500);
+    const states = { [long]: { invoke: { src: 'work' as const } } };
+    const one = setup({ actors: { work } }).createMachine({ initial: long, states });
+    const many = setup({ actors: { one } }).createMachine({
+      entry: Array.from({ length: 600 }, (_, index) => spawnChild('one', { id: `${long}${index}` })),
+    });
+    const store = new FaultyStore();
+    const owner = await opened({ backend: store });
+    const other = await opened({ backend: store });
+    await owner.start(durable(many, { name: 'many', version: '1' }), undefined, { id: 'x' });
+    const { answered, unanswered, stopped } = await other.kill('x');
+    expect({ answered, unanswered }).toEqual({ answered: true, unanswered: [] });
+    expect(stopped.length).toBeGreaterThan(50);
   });
 
   test('in another process is answered by it, with what stopped there', async () => {

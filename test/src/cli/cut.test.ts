@@ -1,6 +1,19 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Folder, type Command } from './folder.ts';
 
+/** A store that takes nothing, and says when it was asked to. */
+const STUCK = `
+import { embedded } from ${JSON.stringify(new URL('../../../src/index.ts', import.meta.url).href)};
+import config from './troupe.config.ts';
+const open = async (ports) => {
+  const { name, level, owner, bus, journal, queue, registry } = await embedded().open(ports);
+  const append = () => { console.error('asked'); return new Promise(() => setInterval(() => {}, 1_000)); };
+  const [read, tail, list, watch] = ['read', 'tail', 'list', 'watch'].map((part) => (...given) => journal[part](...given));
+  return { name, level, owner, bus, queue, registry, journal: { append, read, tail, list, watch }, alive: () => true, close: () => {} };
+};
+export default { ...config, backend: { open } };
+`;
+
 let folder: Folder;
 beforeEach(() => {
   folder = new Folder();
@@ -123,5 +136,15 @@ describe('a signal', () => {
 
   it('is told of in --help', async () => {
     expect((await folder.troupe('--help')).stdout).toContain('130 left at a signal');
+  });
+
+  it('before the run is there says no more than that it may be', async () => {
+    folder.write('stuck.config.ts', STUCK);
+    const run = folder.begin('run', 'order', '--id', 'g1', '--config', 'stuck.config.ts');
+    await run.printed('asked');
+    run.signal('SIGINT');
+    const { code, stderr } = await run.ended;
+    expect(code).toBe(130);
+    expect(stderr).toContain('it was about to begin g1; to go on, if that is there by now: troupe recover g1\n');
   });
 });

@@ -77,6 +77,9 @@ describe('a run that nobody owns', () => {
     expect(several.stderr).toContain('2 calls of run p wait for approval: body/a, body/b; name one');
     const other = await folder.troupe('approve', 'p', 'body/a', '--hash', 'ff');
     expect([other.code, other.stderr]).toEqual([2, expect.stringContaining('about another call')]);
+    expect((await folder.troupe('logs', 'p', '--type', 'run.recovered')).stdout).toBe('');
+    const refused = await folder.troupe('audit', '--json');
+    expect(refused.stdout).toContain('"action":"refuse","about":"approve"');
 
     const first = await folder.troupe('approve', 'p', 'body/a', '--by', 'bo');
     expect([first.code, first.stdout]).toEqual([5, expect.stringMatching(/^approved body\/a of p \(entry \d+\)\n/)]);

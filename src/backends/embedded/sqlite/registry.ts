@@ -112,6 +112,11 @@ export function sqliteRegistry({ db, file, clock, group, poll, ends, use, attemp
     for (const watch of Array.from(watches)) if (!watch.compared) yield* compare(watch);
   }
 
+  /** Written here: somebody who watches that key is told at once. What nobody watches is passed over when something else is looked for. */
+  const told = (key: string): void => {
+    for (const { prefix } of watches) if (key.startsWith(prefix)) return poll.now(look);
+  };
+
   function* look(moved: boolean): Generator<void> {
     if (!moved || watches.size === 0) return;
     try {
@@ -139,7 +144,7 @@ export function sqliteRegistry({ db, file, clock, group, poll, ends, use, attemp
       const bytes = new Uint8Array(encodeValue(key, value));
       try {
         const { value: made } = await group.submit(() => put(key, bytes, expected), barrier ? 'barrier' : 'level');
-        if (watches.size > 0) poll.now(look);
+        told(key);
         return made;
       } catch (error) {
         throw explain(error, `write '${key}'`, file);
@@ -151,7 +156,7 @@ export function sqliteRegistry({ db, file, clock, group, poll, ends, use, attemp
       checkKey(key);
       try {
         await group.submit(() => remove.run(key).changes > 0 && change(key));
-        if (watches.size > 0) poll.now(look);
+        told(key);
       } catch (error) {
         throw explain(error, `delete '${key}'`, file);
       }

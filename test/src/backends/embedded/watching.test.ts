@@ -280,6 +280,31 @@ describe('watching', () => {
     await pair.close();
   });
 
+  it('a registry tells at once of its own change behind many that nobody watches', async () => {
+    const pair = await Pair.open();
+    const { reader, writer, pass } = pair;
+    const told: unknown[] = [];
+    reader.registry.watch('k.', (key, now) => told.push([key, now?.value]));
+    await pass(60);
+    await Promise.all(Array.from({ length: 12_000 }, (_, index) => reader.registry.put(`other.${index % 9}`, index)));
+    await reader.registry.put('k.1', 'own');
+    // Sooner than anybody polls.
+    await pass(1);
+    expect(told).toEqual([['k.1', 'own']]);
+    await reader.registry.delete('other.1');
+    await writer.registry.put('k.2', 'theirs');
+    await reader.registry.delete('k.1');
+    await pass(200);
+    expect(told.slice(1)).toHaveLength(2);
+    expect(told.slice(1)).toEqual(
+      expect.arrayContaining([
+        ['k.2', 'theirs'],
+        ['k.1', undefined],
+      ]),
+    );
+    await pair.close();
+  });
+
   it('a registry with a damaged value tells of it, and of the others', async () => {
     const pair = await Pair.open();
     for (const key of ['a', 'b', 'c']) await pair.writer.registry.put(key, key);
