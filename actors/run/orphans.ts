@@ -43,7 +43,7 @@ export class Orphans {
 
   /** When none is any more; undefined: none is. */
   get dead(): Promise<unknown> | undefined {
-    return this.dying ? Promise.all(this.#dying ?? []) : undefined;
+    return this.dying ? Promise.all(this.#dying?.values() ?? []) : undefined;
   }
 
   #kill({ run: child }: Child): void {

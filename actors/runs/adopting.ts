@@ -26,7 +26,7 @@ export interface AdoptingPorts {
   readonly live: ReadonlyMap<RunId, Run>;
   readonly parked: Pick<Parked, 'has' | 'remove'>;
   readonly creating: Pick<Creating, 'of'>;
-  readonly mail: Pick<Mail, 'read'>;
+  readonly mail: Pick<Mail, 'read' | 'notify'>;
   readonly reading: Pick<Reading, 'way'>;
   readonly kill: Kill;
   /** It lives here from now on. */
@@ -136,12 +136,16 @@ export class Adopting {
 
   /** O1: whoever has registered it meanwhile has not taken it over, unless its journal says so. One that has ended is not registered again. */
   async #claim(run: Run, revision: number): Promise<boolean> {
-    const { backend, register } = this.#ports;
-    while (!(await register.claim(openNow(run, backend.owner), revision))) {
+    const { backend, register, mail } = this.#ports;
+    const claim = (): Promise<boolean> => register.claim(openNow(run, backend.owner), revision);
+    if (await claim()) return true;
+    do {
       ({ revision } = await register.get(run.id));
       const tail = await backend.journal.tail(run.id);
       if (tail?.epoch !== run.position.epoch) return false;
-    }
+    } while (!(await claim()));
+    // Whoever had it registered finds that it is not his.
+    await mail.notify(run.id);
     return true;
   }
 

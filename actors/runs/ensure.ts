@@ -1,7 +1,13 @@
 import type { Journal } from '../../src/backend.ts';
 import { unseal } from '../../src/chain.ts';
 import type { EntryEvents } from '../../src/protocol/entry.ts';
-import { DefinitionChangedError, InvalidStateTransitionError, StaleOwnerError, ValidationError } from '../../src/protocol/errors.ts';
+import {
+  DefinitionChangedError,
+  InvalidStateTransitionError,
+  ReplayDivergenceError,
+  StaleOwnerError,
+  ValidationError,
+} from '../../src/protocol/errors.ts';
 import type { OwnerId, RunId } from '../../src/protocol/ids.ts';
 import type { Resolved } from '../body.ts';
 import { readEnd } from '../owner.ts';
@@ -45,7 +51,7 @@ async function bring(id: RunId, created: Created, body: Resolved, ports: EnsureP
     // It lives elsewhere, or has ended.
     if (error instanceof StaleOwnerError || error instanceof InvalidStateTransitionError) return;
     // It is there all the same: its call waits until somebody goes on with it.
-    if (!(error instanceof DefinitionChangedError)) throw error;
+    if (!(error instanceof DefinitionChangedError || error instanceof ReplayDivergenceError)) throw error;
     ports.report(error, `run ${id} is left as it is, and ${created.parent?.run} waits for it`);
   });
 }

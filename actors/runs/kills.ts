@@ -7,7 +7,6 @@ import { DEFAULT_TENANT, type OwnerId, type RunId, type TenantId } from '../../s
 import type { KilledRun, Receipt, StoppedActor } from '../../src/protocol/receipt.ts';
 import type { RunStatus } from '../../src/protocol/lifecycle.ts';
 import { OutcomesUnknown } from '../../src/summary.ts';
-import type { Ended } from '../end.ts';
 import { fence, tombstone } from '../owner.ts';
 import { isRetryable } from './later.ts';
 import type { Found, OpenRun } from './register.ts';
@@ -170,8 +169,9 @@ export class Kills {
         const now = live === undefined && !found.elsewhere ? await this.#ports.find(run) : found;
         return { live, found: now, parent, end };
       } catch (error) {
-        // Not recorded, so it goes on where it is recovered; here it stops all the same.
+        // Not recorded, as it seems, so it goes on where it is recovered; here it stops all the same. Its owner looks whether it is.
         live?.abandon(error);
+        if (found.elsewhere) void this.#ports.tell(found.open, 0);
         throw error;
       }
     });

@@ -7,6 +7,7 @@ import type { Run } from '../run.ts';
 import type { Adopting } from './adopting.ts';
 import type { Creating } from './creating.ts';
 import { answers } from './kills.ts';
+import type { Loose } from './loose.ts';
 import type { Parked } from './parked.ts';
 import { taken } from './refusals.ts';
 import type { Killed } from './signals.ts';
@@ -19,6 +20,7 @@ export interface LostPorts {
   readonly live: ReadonlyMap<RunId, Run>;
   readonly parked: Pick<Parked, 'has' | 'remove'>;
   readonly creating: Pick<Creating, 'alone'>;
+  readonly loose: Pick<Loose, 'add'>;
   readonly adopting: Pick<Adopting, 'of'>;
 }
 
@@ -65,6 +67,8 @@ export class Lost {
     const end = await readEnd(journal, id);
     if (end?.type !== 'run.killed') return undefined;
     parked.remove(id);
+    // Whoever has killed it may not live to forget it.
+    this.#ports.loose.add(id);
     await live?.release();
     const stopping = live?.killed(end) ?? [];
     return answers(stopping, graceMs, clock);

@@ -62,7 +62,7 @@ export class Mail {
   /** Into its inbox: whoever owns it then takes it. */
   async leave(run: RunId, message: Message): Promise<Ack> {
     const ack = await this.#post(run, message);
-    await this.#notify(run);
+    await this.notify(run);
     return ack;
   }
 
@@ -76,7 +76,7 @@ export class Mail {
     await this.#post(run, { type: 'childEnded', call, by: child });
     if (parked.has(run)) this.#ports.wake(run);
     // It may have been taken over since it began to rest here.
-    await this.#notify(run);
+    await this.notify(run);
   }
 
   /** Its inbox has grown, somebody says. */
@@ -129,8 +129,8 @@ export class Mail {
     return next;
   }
 
-  /** Its inbox has grown. */
-  async #notify(run: RunId): Promise<void> {
+  /** Its inbox has grown, or is to be looked at. */
+  async notify(run: RunId): Promise<void> {
     const { register, signals } = this.#ports;
     const { open } = await register.get(run);
     if (open !== undefined) await signals.inbox(open.tenant, run);

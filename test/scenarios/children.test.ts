@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { assign, fromPromise, setup } from 'xstate';
+import { assign, fromPromise, setup, type AnyStateMachine } from 'xstate';
 import { z } from 'zod';
 import { childRun, durable, NetworkError, tool, type DurableDefinition, type Troupe } from '../../src/index.ts';
 import { entriesOf } from '../support/entries.ts';
@@ -150,6 +150,32 @@ describe('a child run', () => {
     const troupe = await opened({ backend: store, definitions: [parent, child], recover: false });
     await troupe.recover('p');
     expect(await (await troupe.attach('p')).settled()).toBe('waiting');
+  });
+
+  test('whose definition has changed is waited for, and goes on where that is known', async () => {
+    const { parent, child } = family();
+    const store = new FaultyStore();
+    const first = await opened({ backend: store, definitions: [parent] });
+    await first.start(parent, undefined, { id: 'p' });
+    const id = await childOf(first);
+    await first.close();
+    const changed = durable(setup({}).createMachine({ initial: 'other', states: { other: {} } }), {
+      name: child.name,
+      version: '2',
+    });
+    const machine = (parent.machine as AnyStateMachine).provide({ actors: { child: childRun(changed) } as never });
+    const reported: string[] = [];
+    const second = await opened({
+      backend: store,
+      definitions: [durable(machine, { name: 'parent', version: '1' })],
+      report: (_, where) => void reported.push(where),
+    });
+    await until(() => reported.some((where) => where.includes('p waits for it')), 'it is said that it is left');
+    expect((await second.attach('p')).status).toBe('running');
+    await second.close();
+    const third = await opened({ backend: store, definitions: [parent, child] });
+    await (await third.attach(id, child)).send({ type: 'ANSWER', answer: 'rain' });
+    expect(await (await third.attach('p', parent)).result()).toMatchObject({ told: { answer: 'rain' } });
   });
 
   test('is one, however often its parent is recovered', async () => {
