@@ -19,6 +19,7 @@ import type { Budget, Limits, Spent } from '../src/protocol/entry.ts';
 import {
   BudgetExceededError,
   CorruptJournalError,
+  NotFoundError,
   UnsupportedFormatError,
   ValidationError,
 } from '../src/protocol/errors.ts';
@@ -121,6 +122,9 @@ export class Allotments {
     { at, budget }: Pick<ForkAsked, 'at' | 'budget'>,
     create: (budget: Budget | null | undefined) => Promise<T>,
   ): Promise<T> {
+    // One that is being begun may be there in a moment: its tenant would not be asked.
+    if ((await this.#backend.journal.tail(from)) === undefined)
+      throw new NotFoundError(`There is no run ${from}.`, { run: from });
     const tenant = await this.#tenantOf(from);
     if (tenant === undefined) return create(budget);
     const had = await budgetAt(from, at, this.#backend.journal);

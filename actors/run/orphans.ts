@@ -43,7 +43,8 @@ export class Orphans {
 
   /** When none is any more; undefined: none is. */
   get dead(): Promise<unknown> | undefined {
-    return this.dying ? Promise.all(this.#dying?.values() ?? []) : undefined;
+    const dying = this.#dying;
+    return dying === undefined || dying.size === 0 ? undefined : Promise.all(dying);
   }
 
   #kill({ run: child }: Child): void {
