@@ -115,7 +115,8 @@ export class Runs {
           for (const { error } of left) if (!(error instanceof NotFoundError)) throw error;
         }),
     });
-    const parentOf = ({ beginning: { event } }: Run): Run | undefined => event.parent && live.get(event.parent.run) || undefined;
+    const parentOf = ({ beginning: { event } }: Run): Run | undefined =>
+      (event.parent && live.get(event.parent.run)) || undefined;
     const runPorts: RunPorts = {
       ...ports,
       journal,
@@ -232,8 +233,7 @@ export class Runs {
     // Whoever has killed it may not live to forget it.
     if (run.end === undefined ? !run.parked : run.end.type === 'run.killed') this.#loose.add(id);
     // Whoever has killed it sees to that.
-    if (run.end !== undefined && run.end.type !== 'run.killed')
-      void this.#conclude(run);
+    if (run.end !== undefined && run.end.type !== 'run.killed') void this.#conclude(run);
   }
 
   /** What it did not need any more is dead by then: nobody else would find that. */

@@ -44,7 +44,7 @@ export class Orphans {
   /** When none is any more; undefined: none is. */
   get dead(): Promise<unknown> | undefined {
     const dying = this.#dying;
-    return dying === undefined || dying.size === 0 ? undefined : Promise.all(dying);
+    return dying === undefined || dying.size === 0 ? undefined : Promise.all(Array.from(dying));
   }
 
   #kill({ run: child }: Child): void {

@@ -63,11 +63,14 @@ export class Creating {
   ): Promise<{ run: Run } | { run: undefined; registered: boolean }> {
     return this.alone(id, async () => {
       const { owner, runPorts, register, presence, loose } = this.#ports;
-      const [made, registered] = await together([
+      // Together, so that they share a commit where the store can. Where one fails, nothing is on its way any more when that is told.
+      const parts = [
         createRun(id, created, body, runPorts),
         register.add(openOf(id, { ...created, owner })),
         presence.announce(),
-      ]);
+      ] as const;
+      await Promise.allSettled(parts);
+      const [made, registered] = await Promise.all(parts);
       if (made === undefined) {
         // What was registered just now may be of a run that has ended.
         if (registered) loose.add(id);
@@ -94,7 +97,9 @@ export class Creating {
       given?.definition === beginning.event.definition ? wayFrom(beginning.event, given) : reading.way(beginning);
     const { run, commit } = await stageFork(from, asked, bodyOf, runPorts);
     await this.alone(run.id, async () => {
-      const [written] = await together([commit(), register.add(openNow(run, owner)), presence.announce()]);
+      const parts = [commit(), register.add(openNow(run, owner)), presence.announce()] as const;
+      await Promise.allSettled(parts);
+      const [written] = await Promise.all(parts);
       if (!written) throw exists(run.id);
       await this.#mustBeOn(run);
       this.#ports.keep(run);
@@ -134,12 +139,4 @@ export class Creating {
     await this.#ports.kill([run.id], { reason, by, graceMs: GRACE_MS });
     throw switchedOff(run.id, off);
   }
-}
-
-/** At once, so that they share a commit where the store can. Where one fails, nothing of it is on its way any more when that is told. */
-async function together<T extends readonly unknown[]>(
-  parts: readonly [...{ [I in keyof T]: Promise<T[I]> }],
-): Promise<T> {
-  await Promise.allSettled(parts);
-  return (await Promise.all(parts)) as unknown as T;
 }

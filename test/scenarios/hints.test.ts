@@ -1,7 +1,15 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { assign, setup } from 'xstate';
-import { childRun, createTroupe, durable, StorageError, StorageFullError, type Troupe, type TroupeOptions } from '../../src/index.ts';
+import {
+  childRun,
+  createTroupe,
+  durable,
+  StorageError,
+  StorageFullError,
+  type Troupe,
+  type TroupeOptions,
+} from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
