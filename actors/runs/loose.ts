@@ -81,7 +81,8 @@ export class Loose {
     // Never recorded, or ended: what is registered of it is nobody's.
     if (tail === undefined) return open === undefined ? undefined : this.#ports.forget(run);
     const end = await readEnd(journal, run);
-    if (end !== undefined) return open === undefined ? undefined : this.#ports.finish(open, end);
+    // What it has drawn may be to give back, though it is not registered any more, or never was.
+    if (end !== undefined) return open === undefined ? this.#ports.forget(run) : this.#ports.finish(open, end);
     if (parked.has(run)) return;
     try {
       await this.#ports.adopt(run);
