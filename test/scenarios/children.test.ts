@@ -335,6 +335,27 @@ describe('a child run', () => {
     expect((await run.result()).success).toBe(true);
   });
 
+  test('in doubt two levels below is what both above it wait for', async () => {
+    const pay = tool({
+      name: 'pay',
+      description: 'Pays',
+      inputSchema: z.object({}),
+      execute: () => Promise.reject(new NetworkError('gone', {})),
+    });
+    const desk = setup({ actors: { pay: childRun(pay) } }).createMachine({
+      initial: 'paying',
+      states: { paying: { invoke: { src: 'pay', input: {}, onDone: 'paid' } }, paid: { type: 'final' } },
+    });
+    const below = durable(desk, { name: 'desk', version: '1' });
+    const office = setup({ actors: { desk: childRun(below) } }).createMachine({
+      initial: 'working',
+      states: { working: { invoke: { src: 'desk', onDone: 'over' } }, over: { type: 'final' } },
+    });
+    const troupe = await opened();
+    const executing = troupe.execute(durable(office, { name: 'office', version: '1' }), undefined, { id: 'office' });
+    await expect(executing).rejects.toMatchObject({ code: 'IN_DOUBT' });
+  });
+
   test('can be of the definition that calls it', async () => {
     const nested = setup({
       types: { input: {} as number, context: {} as { depth: number; sum: number }, output: {} as number },
