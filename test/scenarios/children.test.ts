@@ -88,6 +88,21 @@ async function childOf(troupe: Troupe): Promise<string> {
   return run;
 }
 
+/** Waits for a run whose only call is in doubt. */
+const pay = tool({
+  name: 'pay',
+  description: 'Pays',
+  inputSchema: z.object({}),
+  execute: () => Promise.reject(new NetworkError('gone', {})),
+});
+const desk = durable(
+  setup({ actors: { pay: childRun(pay) } }).createMachine({
+    initial: 'paying',
+    states: { paying: { invoke: { src: 'pay', input: {}, onDone: 'paid' } }, paid: { type: 'final' } },
+  }),
+  { name: 'desk', version: '1' },
+);
+
 describe('a child run', () => {
   test('is begun by a call, knows whose it is, and gives its output', async () => {
     const { parent, child } = family();
@@ -316,18 +331,8 @@ describe('a child run', () => {
   });
 
   test('in doubt is what its parent waits for: execute says so', async () => {
-    const pay = tool({
-      name: 'pay',
-      description: 'Pays',
-      inputSchema: z.object({}),
-      execute: () => Promise.reject(new NetworkError('gone', {})),
-    });
-    const desk = setup({ actors: { pay: childRun(pay) } }).createMachine({
-      initial: 'paying',
-      states: { paying: { invoke: { src: 'pay', input: {}, onDone: 'paid' } }, paid: { type: 'final' } },
-    });
     const troupe = await opened();
-    const executing = troupe.execute(durable(desk, { name: 'desk', version: '1' }), undefined, { id: 'desk' });
+    const executing = troupe.execute(desk, undefined, { id: 'desk' });
     await expect(executing).rejects.toMatchObject({ code: 'IN_DOUBT' });
     const run = await troupe.attach('desk');
     expect(await run.inDoubt()).toMatchObject([{ call: 'body' }]);
@@ -336,18 +341,7 @@ describe('a child run', () => {
   });
 
   test('in doubt two levels below is what both above it wait for', async () => {
-    const pay = tool({
-      name: 'pay',
-      description: 'Pays',
-      inputSchema: z.object({}),
-      execute: () => Promise.reject(new NetworkError('gone', {})),
-    });
-    const desk = setup({ actors: { pay: childRun(pay) } }).createMachine({
-      initial: 'paying',
-      states: { paying: { invoke: { src: 'pay', input: {}, onDone: 'paid' } }, paid: { type: 'final' } },
-    });
-    const below = durable(desk, { name: 'desk', version: '1' });
-    const office = setup({ actors: { desk: childRun(below) } }).createMachine({
+    const office = setup({ actors: { desk: childRun(desk) } }).createMachine({
       initial: 'working',
       states: { working: { invoke: { src: 'desk', onDone: 'over' } }, over: { type: 'final' } },
     });

@@ -11,31 +11,12 @@ import {
   type TroupeOptions,
 } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
+import { list } from '../support/list.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
 
 /** What the registry and signals say is old, or lost, or came in between: the journals decide, and nobody waits for ever. */
 
-const list = durable(
-  setup({
-    types: {
-      context: {} as { seen: number[] },
-      events: {} as { type: 'ADD'; n: number } | { type: 'END' },
-      output: {} as number[],
-    },
-  }).createMachine({
-    context: { seen: [] },
-    initial: 'open',
-    states: {
-      open: {
-        on: { ADD: { actions: assign({ seen: ({ context, event }) => [...context.seen, event.n] }) }, END: 'closed' },
-      },
-      closed: { type: 'final' },
-    },
-    output: ({ context }) => context.seen,
-  }),
-  { name: 'list', version: '1' },
-);
 /** Waits for one run that it has begun; told to, it does without. */
 const parent = durable(
   setup({

@@ -1,32 +1,13 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { assign, setup } from 'xstate';
-import { durable, StorageFullError } from '../../src/index.ts';
+import { StorageFullError } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
+import { list as definition } from '../support/list.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
 import { openedWith } from '../support/opened.ts';
 
 /** A run lives in one troupe; another one, on the same store, speaks to it. */
-
-const list = setup({
-  types: {
-    context: {} as { seen: number[] },
-    events: {} as { type: 'ADD'; n: number } | { type: 'END' },
-    output: {} as number[],
-  },
-}).createMachine({
-  context: { seen: [] },
-  initial: 'open',
-  states: {
-    open: {
-      on: { ADD: { actions: assign({ seen: ({ context, event }) => [...context.seen, event.n] }) }, END: 'closed' },
-    },
-    closed: { type: 'final' },
-  },
-  output: ({ context }) => context.seen,
-});
-const definition = durable(list, { name: 'list', version: '1' });
 
 const opened = openedWith({ definitions: [definition] });
 

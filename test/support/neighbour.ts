@@ -1,6 +1,7 @@
 import { pathToFileURL } from 'node:url';
 import { assign, fromPromise, setup } from 'xstate';
 import { addressOf, createTroupe, durable, embedded, type AnyDefinition } from '../../src/index.ts';
+import { list } from './list.ts';
 
 /** A process of its own that owns runs: forked with a directory and what it starts (`definition:run`), it tells its parent what happens. */
 
@@ -12,24 +13,6 @@ export interface Fact {
   at: number;
 }
 const tell = (what: Fact['what'], run?: string): void => void process.send?.({ what, run, at: Date.now() });
-
-const list = setup({
-  types: {
-    context: {} as { seen: number[] },
-    events: {} as { type: 'ADD'; n: number } | { type: 'END' },
-    output: {} as number[],
-  },
-}).createMachine({
-  context: { seen: [] },
-  initial: 'open',
-  states: {
-    open: {
-      on: { ADD: { actions: assign({ seen: ({ context, event }) => [...context.seen, event.n] }) }, END: 'closed' },
-    },
-    closed: { type: 'final' },
-  },
-  output: ({ context }) => context.seen,
-});
 
 /** A call that never ends by itself, and records nothing meanwhile. */
 const work = fromPromise(({ signal, self }) => {
@@ -59,7 +42,7 @@ const ticking = setup({ types: { context: {} as { ticks: number } } }).createMac
 });
 
 export const definitions = {
-  list: durable(list, { name: 'list', version: '1' }),
+  list,
   working: durable(working, { name: 'working', version: '1' }),
   ticking: durable(ticking, { name: 'ticking', version: '1' }),
 } satisfies Record<string, AnyDefinition>;
