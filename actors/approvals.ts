@@ -1,3 +1,4 @@
+import { toData } from '../src/codec.ts';
 import { hash as digest } from 'node:crypto';
 import type { AnyActorRef, AnyMachineSnapshot } from 'xstate';
 import { mustDecide } from '../src/deciding.ts';
@@ -28,8 +29,9 @@ export function approvalsIn(system: DurableSystem): Approval[] {
   return waiting.filter((one) => one !== undefined).map((one) => shown(one, system));
 }
 
-/** A3, A4. */
-function shown({ approval, attempt }: Waiting, { host: { run } }: DurableSystem): Approval {
+/** A3, A4. Whoever changes what he is shown changes nothing of the call. */
+function shown({ approval: own, attempt }: Waiting, { host: { run } }: DurableSystem): Approval {
+  const approval = toData(own, 'approval') as Approval;
   if (approval.run === run && attempt === 1) return approval;
   return { ...approval, run, hash: digest('sha256', `${approval.hash}/${run}/${attempt}`, 'hex') };
 }

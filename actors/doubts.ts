@@ -1,3 +1,4 @@
+import { toData } from '../src/codec.ts';
 import type { AnyActorRef, AnyMachineSnapshot } from 'xstate';
 import { asFailure, toEvent } from '../src/codec.ts';
 import { beginOf, type Entry } from '../src/protocol/entry.ts';
@@ -70,9 +71,10 @@ export class Doubts {
 
   /** Plain leaves, and machines in a state tagged `inDoubt`. */
   list(): { call: string; input: unknown }[] {
-    const calls = this.#doubtful().map(({ key, input }) => ({ call: key, input }));
+    // Whoever changes what he is shown changes nothing of the call.
+    const calls = this.#doubtful().map(({ key, input }) => ({ call: key, input: toData(input, 'input') }));
     for (const [call, actor] of this.#host.system().nodes.actors())
-      if (isInDoubt(actor)) calls.push({ call, input: inputOf(actor) });
+      if (isInDoubt(actor)) calls.push({ call, input: toData(inputOf(actor), 'input') });
     return calls;
   }
 

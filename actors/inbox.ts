@@ -26,16 +26,11 @@ export async function post(
 }
 
 /** Gives a run what it has not taken yet, in order, one by one: the run's own journal sets the pace. Resolves when there is no more. */
-export async function take(
-  run: Run,
-  { journal, report }: { journal: Journal; report: (error: unknown, where: string) => void },
-): Promise<void> {
+export async function take(run: Run, { journal }: { journal: Journal }): Promise<void> {
   const from = run.commands.taken;
   const before = from === 0 ? undefined : await hashOf(run.id, from, journal);
   for await (const { post: next } of unsealPosts(run.id, journal.read(inboxOf(run.id), from + 1), before))
-    await run.commands
-      .take(next)
-      .catch((error: unknown) => report(error, `run ${run.id}: message ${next.seq} of its inbox was refused`));
+    await run.commands.take(next);
 }
 
 /** The one that was taken last is trusted: it is in the run's own journal. */

@@ -110,20 +110,20 @@ export class Runs {
         ensure(run, created, body, signal, { ...here, creating: this.creating, adopt, forget, closed }),
       kill: (run, asked) =>
         insist(`run ${run}: killing it`, { ...here, closed }, async () => {
+          // Somebody else has begun a run under its id.
+          const { open } = await register.get(run);
+          if (open !== undefined && open.parent?.run !== asked.by) return;
           const { left } = await kill([run], { ...asked, graceMs: GRACE_MS });
           // One that was never begun is none.
           for (const { error } of left) if (!(error instanceof NotFoundError)) throw error;
         }),
     });
-    const parentOf = ({ beginning: { event } }: Run): Run | undefined =>
-      (event.parent && live.get(event.parent.run)) || undefined;
     const runPorts: RunPorts = {
       ...ports,
       journal,
       rests: (run) => {
         this.#parking.rests(run);
-        // Whoever waits for it may wait for somebody now, and whoever waits for that.
-        for (let above = parentOf(run); above !== undefined; above = parentOf(above)) above.rest.reconsider();
+        this.#reconsiderAbove(run);
       },
       over: (run) => this.#over(run),
       off: ({ beginning: { event } }) => switches.off(event) !== undefined,
@@ -180,7 +180,18 @@ export class Runs {
 
   /** It rests here, and nothing but somebody's message or decision can move it. */
   waits(run: RunId): boolean {
-    return this.#parked.due(run) === Infinity;
+    const waits = this.#parked.waits(run);
+    if (!this.#parked.has(run) || waits === undefined) return this.#parked.due(run) === Infinity;
+    return waits.itself && waits.children.every((child) => this.#live.get(child)?.rest.waits ?? this.waits(child));
+  }
+
+  /** Whoever waits for it may wait for somebody now, or for nobody; and whoever waits for that. */
+  #reconsiderAbove({ beginning: { event } }: Run): void {
+    for (let above = event.parent?.run; above !== undefined;) {
+      const live: Run | undefined = this.#live.get(above);
+      live?.rest.reconsider();
+      above = live === undefined ? this.#parked.waits(above)?.parent : live.beginning.event.parent?.run;
+    }
   }
 
   get counts(): { live: number; parked: number } {
@@ -229,6 +240,7 @@ export class Runs {
     // Folds end, too.
     if (this.#live.get(id) !== run) return;
     this.#live.delete(id);
+    if (run.end !== undefined) this.#reconsiderAbove(run);
     if (run.lost) this.#lost.remember(run);
     // Whoever has killed it may not live to forget it.
     if (run.end === undefined ? !run.parked : run.end.type === 'run.killed') this.#loose.add(id);

@@ -1,4 +1,5 @@
 import type { AnyActorRef } from 'xstate';
+import { decode, encode } from './codec.ts';
 import type { HandlePorts, LiveRun } from './handle.ts';
 import type { Entry } from './protocol/entry.ts';
 import type { RunId } from './protocol/ids.ts';
@@ -29,7 +30,8 @@ export class Observing {
   entries(observer: (entry: Entry) => void): () => void {
     return this.#whileAwake((live) => {
       const release = live.rest.hold();
-      const end = live.watchers.observe(observer);
+      // A copy: the machine's own is not to be changed by whoever looks.
+      const end = live.watchers.observe((entry) => observer(decode(encode(entry)) as Entry));
       return () => {
         end();
         release();

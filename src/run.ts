@@ -246,8 +246,8 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
     const live = this.#live;
     const lost = live === undefined ? undefined : await lostBeforeEnd(live);
     if (live?.summary !== undefined && lost === undefined) return this.#resultOf(live.summary);
-    // It goes on elsewhere, or rests here; anything else has stopped it for good.
-    if (lost instanceof TroupeError && !(lost instanceof StaleOwnerError)) throw lost;
+    // It goes on elsewhere, rests here, or is taken up again; anything else has stopped it for good.
+    if (lost instanceof TroupeError && !lost.retryable && !(lost instanceof StaleOwnerError)) throw lost;
     let summary = NO_SUMMARY;
     for await (const entry of this.entries()) summary = summarised(summary, entry);
     if (ENDED.includes(summary.status)) return this.#resultOf(summary);

@@ -2,7 +2,7 @@ import type { AnyMachineSnapshot } from 'xstate';
 import { asFailure, toEvent } from '../../src/codec.ts';
 import { RESOURCES } from '../../src/protocol/amount.ts';
 import type { Beginning, Budget, Entry } from '../../src/protocol/entry.ts';
-import { StorageFullError, TroupeError, ValidationError, type ErrorCode } from '../../src/protocol/errors.ts';
+import { StorageFullError, TroupeError, ValidationError } from '../../src/protocol/errors.ts';
 import type { RunId } from '../../src/protocol/ids.ts';
 import { causeOf, postOf, type Message, type Post } from '../../src/protocol/inbox.ts';
 import { illegal } from '../../src/protocol/lifecycle.ts';
@@ -25,14 +25,6 @@ interface Commanded {
   /** What held it back may hold it no more. */
   goOn(): void;
 }
-
-const REFUSALS: ReadonlySet<ErrorCode> = new Set([
-  'INVALID_STATE_TRANSITION',
-  'NOT_FOUND',
-  'NOT_ALLOWED',
-  'VALIDATION',
-  'BUDGET_EXCEEDED',
-]);
 
 /**
  * What is asked of a run, at a door or by its inbox.
@@ -87,7 +79,10 @@ export class Commands {
         return;
       } catch (error) {
         // Its sender has been told that it is recorded: it waits for room, and those behind it wait with it.
-        if (!(error instanceof StorageFullError) || this.#run.stopped) throw error;
+        if (error instanceof StorageFullError && !this.#run.stopped) continue;
+        // It was not taken, and is taken another time.
+        this.#taken = post.seq - 1;
+        throw error;
       }
   }
 
@@ -96,7 +91,7 @@ export class Commands {
     try {
       await this.obey(message, cause);
     } catch (error) {
-      if (!(error instanceof TroupeError) || !REFUSALS.has(error.code) || this.#run.stopped) throw error;
+      if ((error instanceof TroupeError && error.retryable) || this.#run.stopped) throw error;
       await this.refuse(message, error, cause);
     }
   }

@@ -50,7 +50,11 @@ export class Rest {
 
   /** It waits for somebody: it rests, its runs wait too, and no timer runs but for approvals. */
   get waits(): boolean {
-    if (!this.rests || this.#run.openChildren.some(({ run }) => !this.#host.waits(run))) return false;
+    return this.rests && this.#run.openChildren.every(({ run }) => this.#host.waits(run)) && this.waitsItself;
+  }
+
+  /** No timer runs but for approvals. */
+  get waitsItself(): boolean {
     return this.#run.system.armed().next().done === true || this.#run.approvals().length > 0;
   }
 

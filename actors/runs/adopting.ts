@@ -26,7 +26,7 @@ export interface AdoptingPorts {
   readonly live: ReadonlyMap<RunId, Run>;
   readonly parked: Pick<Parked, 'has' | 'remove'>;
   readonly creating: Pick<Creating, 'of'>;
-  readonly mail: Pick<Mail, 'read' | 'notify'>;
+  readonly mail: Pick<Mail, 'read' | 'catchUp' | 'notify'>;
   readonly reading: Pick<Reading, 'way'>;
   readonly kill: Kill;
   /** It lives here from now on. */
@@ -129,7 +129,7 @@ export class Adopting {
     // Nobody finds it before it is live.
     parked.remove(id);
     this.#ports.keep(run);
-    run.goLive([], unread ? () => mail.read(id) : undefined);
+    run.goLive([], unread ? () => mail.catchUp(id) : undefined);
     void mail.read(id);
     return run;
   }

@@ -34,6 +34,8 @@ export interface MailPorts {
 export class Mail {
   readonly #ports: MailPorts;
   readonly #reading = new Map<RunId, Promise<void>>();
+  /** Could not be read, and are tried again. */
+  readonly #failed = new Set<RunId>();
   readonly #posting = new Map<RunId, Promise<unknown>>();
 
   constructor(ports: MailPorts) {
@@ -97,7 +99,10 @@ export class Mail {
         const run = live.get(id);
         return run === undefined ? undefined : take(run, this.#ports);
       })
-      .catch((error: unknown) => this.#notRead(id, error))
+      .then(
+        () => void this.#failed.delete(id),
+        (error: unknown) => this.#notRead(id, error),
+      )
       .finally(() => {
         if (this.#reading.get(id) === next) this.#reading.delete(id);
       });
@@ -105,11 +110,24 @@ export class Mail {
     return next;
   }
 
+  /** As `read`, until it could be. */
+  async catchUp(id: RunId): Promise<void> {
+    const { live, clock } = this.#ports;
+    for (;;) {
+      await this.read(id);
+      if (!this.#failed.has(id) || !live.has(id) || this.#ports.closed()) return;
+      await new Promise<void>((resolve) => void clock.setTimeout(resolve, AGAIN_MS));
+    }
+  }
+
   /** What may work later is tried again: nobody signals it a second time. */
   #notRead(run: RunId, error: unknown): void {
     const { report, clock } = this.#ports;
     report(error, `run ${run}: reading its inbox`);
-    if (mayWorkLater(error)) clock.setTimeout(() => this.#ports.closed() || this.heard(run), AGAIN_MS, false);
+    this.#failed.delete(run);
+    if (!mayWorkLater(error)) return;
+    this.#failed.add(run);
+    clock.setTimeout(() => this.#ports.closed() || this.heard(run), AGAIN_MS, false);
   }
 
   /** A message may be on its way from its inbox. */

@@ -1,6 +1,15 @@
 import type { Deadline, Deadlines } from '../../src/clock.ts';
 import type { RunId } from '../../src/protocol/ids.ts';
 
+/** What a run waits for, where its next timer does not say that. */
+export interface Waits {
+  /** For somebody: no timer of its own runs but for approvals. */
+  readonly itself: boolean;
+  /** Runs that it has begun. */
+  readonly children: readonly RunId[];
+  readonly parent: RunId | undefined;
+}
+
 /**
  * Runs that rest outside memory, and when the next timer of each is due: an id, a number and two places in arrays for each.
  *
@@ -11,6 +20,8 @@ export class Parked {
   readonly #deadlines: Deadlines;
   readonly #wake: (run: RunId) => void;
   readonly #due = new Map<RunId, number>();
+  /** Of few of them. */
+  readonly #waits = new Map<RunId, Waits>();
   #heap: RunId[] = [];
   #dues = new Float64Array(64);
   #alarm: Deadline | undefined;
@@ -37,8 +48,15 @@ export class Parked {
     return this.#due.get(run);
   }
 
-  add(run: RunId, due: number): void {
+  /** Undefined: for somebody, where it has no timer. */
+  waits(run: RunId): Waits | undefined {
+    return this.#waits.get(run);
+  }
+
+  add(run: RunId, due: number, waits?: Waits): void {
     this.#due.set(run, due);
+    if (waits === undefined) this.#waits.delete(run);
+    else this.#waits.set(run, waits);
     if (due === Infinity) return;
     if (this.#heap.length > 2 * this.#due.size + 64) this.#rebuild();
     else this.#push(run, due);
@@ -47,10 +65,12 @@ export class Parked {
 
   remove(run: RunId): void {
     this.#due.delete(run);
+    this.#waits.delete(run);
   }
 
   clear(): void {
     this.#due.clear();
+    this.#waits.clear();
     this.#heap = [];
     if (this.#alarm !== undefined) this.#deadlines.remove(this.#alarm);
   }
@@ -70,7 +90,7 @@ export class Parked {
       const due = this.#dues[0];
       const run = this.#pop();
       if (run === undefined || this.#due.get(run) !== due) continue;
-      this.#due.delete(run);
+      this.remove(run);
       this.#wake(run);
     }
     this.#arm();

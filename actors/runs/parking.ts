@@ -103,7 +103,11 @@ export class Parking {
       return register.put(openNow(run, owner));
     }
     live.delete(run.id);
-    parked.add(run.id, parks.due);
+    const { rest, openChildren, beginning } = run;
+    const children = openChildren.map((child) => child.run);
+    const { waitsItself: itself } = rest;
+    const usual = children.length === 0 && itself === (parks.due === Infinity);
+    parked.add(run.id, parks.due, usual ? undefined : { itself, children, parent: beginning.event.parent?.run });
     run.park();
   }
 }

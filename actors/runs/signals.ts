@@ -1,4 +1,4 @@
-import { MAX_PAYLOAD, type Bus } from '../../src/backend.ts';
+import type { Bus } from '../../src/backend.ts';
 import type { Clock } from '../../src/clock.ts';
 import { UnreachableError, ValidationError } from '../../src/protocol/errors.ts';
 import { ownerId, type OwnerId, type RunId, type TenantId } from '../../src/protocol/ids.ts';
@@ -30,6 +30,7 @@ export interface Heard {
 
 /** For an answer to come back, besides the grace period. */
 const ANSWER_MS = 1_000;
+const CLOSE_MS = 5_000;
 /** An answer has to fit in one message. */
 const MAX_STOPPED = 2_000;
 
@@ -92,10 +93,15 @@ export class Signals {
     }
   }
 
-  /** Nothing more is heard; resolves once those who were heard have their answer, at the latest when what they asked for has had its grace. */
+  /** Nothing more is heard; resolves once those who were heard have their answer. What they wait for is not waited for longer than 5 s here. */
   async close(): Promise<void> {
     for (const end of this.#end) end();
-    await Promise.all(this.#answering);
+    if (this.#answering.size === 0) return;
+    const { clock } = this.#ports;
+    let timer: unknown;
+    const late = new Promise<void>((resolve) => (timer = clock.setTimeout(resolve, CLOSE_MS)));
+    await Promise.race([Promise.all(Array.from(this.#answering)), late]);
+    clock.clearTimeout(timer);
   }
 
   async #killed(
@@ -109,8 +115,11 @@ export class Signals {
     if (stopped === undefined || reply === undefined) return;
     // As many as fit: that it has stopped is told in any case.
     for (let some = stopped.slice(0, MAX_STOPPED); ; some = some.slice(0, some.length >> 1)) {
-      const said = await this.#envelope(tenant, 'troupe.run.stopped', { stopped: some });
-      if (said.length <= MAX_PAYLOAD || some.length === 0) return reply(said);
+      try {
+        return reply(await this.#envelope(tenant, 'troupe.run.stopped', { stopped: some }));
+      } catch (error) {
+        if (some.length === 0) throw error;
+      }
     }
   }
 

@@ -1,6 +1,7 @@
 import { illegal, type Command } from '../protocol/lifecycle.ts';
 import type { RunHandle } from '../run.ts';
 import { answered } from './answer.ts';
+import { settledBelow } from './below.ts';
 import { drive, type Outcome } from './drive.ts';
 import { driving } from './driving.ts';
 import { EXIT, type ExitCode } from './exit.ts';
@@ -41,6 +42,8 @@ interface Asked {
 export interface Told {
   done: Asked;
   before: number;
+  /** Who answered, where it is not the run itself. */
+  of?: string;
 }
 
 /** @throws InvalidStateTransitionError, NotFoundError, or what it was refused with */
@@ -60,7 +63,7 @@ export async function asked(session: Session, id: string, what: Ask): Promise<To
   try {
     ack = await ask(run);
   } catch (error) {
-    await seeThrough(session, [{ done: { ...about, at: now(), seq: null }, before }]);
+    await seeThrough(session, [{ done: { ...about, at: now(), seq: null }, before, ...(of !== undefined && { of }) }]);
     throw error;
   }
   const at = now();
@@ -68,7 +71,7 @@ export async function asked(session: Session, id: string, what: Ask): Promise<To
   const seq = here ? ack.seq : ((await answered(other, ack.seq)) ?? null);
   const how = seq === null ? ': recorded, and not taken yet by whoever goes on with it' : ` (entry ${seq})`;
   terminal.say(harmless(`${says} ${other.id}${how}`));
-  return { done: { ...about, at, seq }, before };
+  return { done: { ...about, at, seq }, before, ...(of !== undefined && { of }) };
 }
 
 /** Those that were taken over, until they have ended or only wait; Ctrl-C lets go of them. */
@@ -77,9 +80,10 @@ export async function seeThrough({ troupe, terminal }: Session, all: readonly To
   if (here.length === 0) return [];
   const letGo = driving.begin();
   const outcomes = await Promise.all(
-    here.map(async ({ done, before }) => {
+    here.map(async ({ done, before, of }) => {
       const handle = await troupe.attach(done.run);
-      return drive(handle, new Progress(handle, terminal, { among: here.length, from: before + 1 }), letGo);
+      const progress = new Progress(handle, terminal, { among: here.length, from: before + 1 });
+      return drive(handle, progress, letGo, of === undefined ? undefined : settledBelow(troupe, of, handle));
     }),
   );
   for (const outcome of outcomes) {

@@ -20,13 +20,21 @@ export interface Outcome {
 
 const NONE = { inDoubt: [], approvals: [] };
 
-/** Until the run has ended or, living here, only waits for somebody, or is to be let go of. @throws what this process lost it by */
-export async function drive(run: RunHandle, progress: Progress, letGo: Promise<Signal>): Promise<Outcome> {
+/**
+ * Until the run has ended or, living here, only waits for somebody, or is to be let go of. `first`: what it is not left before, where it waits itself.
+ * @throws what this process lost it by
+ */
+export async function drive(
+  run: RunHandle,
+  progress: Progress,
+  letGo: Promise<Signal>,
+  first?: Promise<void>,
+): Promise<Outcome> {
   const seen: Seen = {};
   const shown = show(run, progress, seen);
   shown.catch(() => {});
   try {
-    const over = Promise.race([run.settled(), letGo]);
+    const over = Promise.race([first === undefined ? run.settled() : first.then(() => run.settled()), letGo]);
     let how = await orIdle(over);
     if (how === 'idle') {
       const waiting = await waitingFor(run, seen);

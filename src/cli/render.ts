@@ -153,10 +153,12 @@ export const quoted = (word: string): string =>
 export function doubtLines(run: string, calls: readonly CallInDoubt[], terminal: Terminal): string[] {
   const [first] = calls;
   if (first === undefined) return [];
-  const resolve = `  troupe resolve ${run} ${quoted(first.call)}`;
+  const resolve = `  troupe resolve ${first.run} ${quoted(first.call)}`;
   return [
     terminal.paint('yellow', `${count(calls.length, 'call')} in doubt: begun, and nobody knows whether it happened`),
-    ...calls.map(({ call, input }) => `  ${quoted(harmless(call))}  ${short(input)}`),
+    ...calls.map(
+      ({ run: of, call, input }) => `  ${quoted(harmless(call))}${of === run ? '' : ` of run ${of}`}  ${short(input)}`,
+    ),
     'find out, then say it:',
     `${resolve} --output '<JSON>'    it happened, and this is its output`,
     `${resolve} --error '<message>'  it did not work`,

@@ -35,6 +35,31 @@ describe('what a call is given', () => {
     expect(paid).toEqual([100]);
   });
 
+  test('is what was shown, whatever whoever looks at it does to that', async () => {
+    const paid: { cents: number }[] = [];
+    const pay = tool({
+      name: 'pay',
+      description: 'Pays',
+      inputSchema: z.object({ cents: z.number() }),
+      needsApproval: true,
+      approvers: ['ana'],
+      execute: (input) => void paid.push(input),
+    });
+    const troupe = await opened();
+    const run = await troupe.start(pay, { cents: 100 });
+    run.on('*', ({ event }) => {
+      const { parsed } = (event as { event?: { parsed?: { cents: number } } } | null)?.event ?? {};
+      if (parsed !== undefined) parsed.cents = 999;
+    });
+    const [shown] = await run.approvals();
+    (shown?.input as { cents: number }).cents = 1_000_000;
+    (shown?.approvers as string[]).push('mallory');
+    await expect(run.approve('body', { by: 'mallory' })).rejects.toThrow('may not decide');
+    await run.approve('body', { by: 'ana', hash: shown?.hash ?? '' });
+    await run.result();
+    expect(paid).toEqual([{ cents: 100 }]);
+  });
+
   test('is what was judged, also where it needs no approval', async () => {
     const { paid, pay } = payments(({ cents }) => cents > 100);
     await (await opened()).execute(pay, {});

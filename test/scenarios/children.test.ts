@@ -147,6 +147,14 @@ describe('a child run', () => {
     expect(await run.result()).toMatchObject({ success: true, told: { code: 'VALIDATION', data: { run: id } } });
     expect(theirs.status).toBe('running');
 
+    // Neither does leaving the state that called it.
+    const left = await opened();
+    const other = await left.start(child, { about: 'mine' }, { id, tenant: 'other' });
+    const leaving = await left.start(parent, undefined, { id: 'p' });
+    await leaving.send({ type: 'LEAVE' });
+    await still();
+    expect(other.status).toBe('running');
+
     const again = await opened();
     const held = await again.start(child, { about: 'mine' }, { id, tenant: 'other' });
     const killed = await again.start(parent, undefined, { id: 'p' });

@@ -134,7 +134,11 @@ describe('what was said to a run before its process ended', () => {
     await until(() => reported.length > 0, 'it could not be read');
     await owner.close();
     times[1].increment(20_000);
+    // Nor can whoever takes it over, at first.
+    store.failOnce('read', broken(), 'x/inbox');
     await other.recover('x');
+    for (let turns = 0; turns < 20; turns += 1) await turn();
+    times[1].increment(1_000);
     expect((await (await other.attach('x', heard)).result()).data).toBe('in time');
   });
 });
@@ -150,6 +154,56 @@ describe('a result', () => {
     for (let turns = 0; turns < 20; turns += 1) await turn();
     await other.close();
     await closed;
+  });
+});
+
+describe('a message that its run could not take', () => {
+  test('is taken later, before those behind it', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const reported: string[] = [];
+    const owner = await opened({ backend: store, clock, report: (_, where) => void reported.push(where) });
+    const other = await opened({ backend: store });
+    await owner.setBudget({ tenant: 'acme', tokens: 1_000, period: '1d' });
+    await owner.start(list, undefined, { id: 'x', tenant: 'acme', budget: { tokens: 10 } });
+    await (await owner.attach('x')).pause();
+    const far = await other.attach('x', list);
+    store.failOnce('budget', broken());
+    await far.resume({ budget: { tokens: 20 } });
+    await far.checkpoint('behind');
+    await until(() => reported.length > 0, 'it could not draw');
+    clock.increment(1_000);
+    const types: string[] = [];
+    for await (const { type } of (await owner.attach('x')).entries()) {
+      types.push(type);
+      if (type === 'checkpoint') break;
+    }
+    expect(types.slice(-2)).toEqual(['run.resumed', 'checkpoint']);
+  });
+});
+
+describe('whether a run that is parked waits for somebody', () => {
+  test('depends on what it has begun', async () => {
+    const clock = new SimulatedClock();
+    const working = new Working();
+    const above = durable(
+      setup({ actors: { below: childRun(working.definition()) } }).createMachine({
+        initial: 'waiting',
+        states: { waiting: { invoke: { src: 'below' } } },
+      }),
+      { name: 'above', version: '1' },
+    );
+    const troupe = await opened({ clock, parkAfter: '2s' });
+    const run = await troupe.start(above, undefined, { id: 'x' });
+    await until(() => working.running === 1, 'the other one works');
+    clock.increment(2_000);
+    await until(() => troupe.counts.parked === 1, 'it rests');
+    let settled: string | undefined;
+    void run.settled().then(
+      (how) => (settled = how),
+      () => {},
+    );
+    for (let turns = 0; turns < 50; turns += 1) await turn();
+    expect(settled).toBeUndefined();
   });
 });
 

@@ -1,7 +1,7 @@
 import { ClosedError, embedded, type Backend, type BackendFactory, type OwnerId } from '../../src/index.ts';
 
-/** `written`: a put that is done, and not acknowledged. */
-type Operation = 'append' | 'put' | 'written' | 'read';
+/** `put`: of an unfinished run; `written`: one that is done, and not acknowledged; `budget`: a put of a tenant's. */
+type Operation = 'append' | 'put' | 'written' | 'budget' | 'read';
 
 /** One store in memory that outlives the troupes opened on it, and fails or waits where it is told to. */
 export class FaultyStore implements BackendFactory {
@@ -14,9 +14,9 @@ export class FaultyStore implements BackendFactory {
   readonly #refused = new Map<string, Error>();
   #inner: Backend | undefined;
 
-  /** The next one of these is refused, and nothing is written; with `journal`, the next append to that one. */
+  /** The next one of these is refused, and nothing is written; with `journal`, the next append to or read of that one. */
   failOnce(operation: Operation, error: Error, journal?: string): void {
-    if (journal !== undefined) this.#refused.set(journal, error);
+    if (journal !== undefined) this.#refused.set(`${operation} ${journal}`, error);
     else this.#faults.set(operation, () => Promise.reject(error));
   }
 
@@ -68,12 +68,10 @@ export class FaultyStore implements BackendFactory {
         append: async (...entries) => {
           this.appends += 1;
           await this.#take('append', owner);
-          const refused = this.#refused.get(entries[0]);
-          this.#refused.delete(entries[0]);
-          if (refused !== undefined) throw refused;
+          this.#mustNotRefuse(`append ${entries[0]}`);
           return journal.append(...entries);
         },
-        read: (run, from) => this.#counted(journal.read(run, from), owner),
+        read: (run, from) => this.#counted(run, journal.read(run, from), owner),
         tail: (run) => journal.tail(run),
         list: () => journal.list(),
         watch: (run, changed) => journal.watch(run, changed),
@@ -83,6 +81,7 @@ export class FaultyStore implements BackendFactory {
         put: async (...fact) => {
           const [key] = fact;
           if (key.startsWith('open.')) await this.#take('put', owner);
+          if (key.startsWith('budget.')) await this.#take('budget', owner);
           const revision = await registry.put(...fact);
           if (key.startsWith('open.')) await this.#take('written', owner);
           return revision;
@@ -96,12 +95,19 @@ export class FaultyStore implements BackendFactory {
     };
   }
 
-  async *#counted<T>(entries: AsyncIterable<T>, owner: OwnerId): AsyncIterable<T> {
+  async *#counted<T>(journal: string, entries: AsyncIterable<T>, owner: OwnerId): AsyncIterable<T> {
+    this.#mustNotRefuse(`read ${journal}`);
     await this.#take('read', owner);
     for await (const entry of entries) {
       this.read += 1;
       yield entry;
     }
+  }
+
+  #mustNotRefuse(what: string): void {
+    const refused = this.#refused.get(what);
+    this.#refused.delete(what);
+    if (refused !== undefined) throw refused;
   }
 
   async #take(operation: Operation, owner: OwnerId): Promise<void> {

@@ -283,7 +283,7 @@ export const planted: readonly Planted[] = [
     name: 'mail-not-read-after-a-takeover',
     promise: 'L1',
     file: 'actors/runs/adopting.ts',
-    find: `    run.goLive([], unread ? () => mail.read(id) : undefined);
+    find: `    run.goLive([], unread ? () => mail.catchUp(id) : undefined);
     void mail.read(id);
     return run;`,
     replace: `    run.goLive([]);
