@@ -27,6 +27,7 @@ interface Host extends Callers {
   stopped(): boolean;
   /** Nothing begins for now. */
   paused(): boolean;
+  switchedOff(): boolean;
   /** Its body knows of a last turn. */
   readonly canWrapUp: () => boolean;
 }
@@ -82,7 +83,8 @@ export class Calls {
   get underWay(): boolean {
     // Only this process knows that they have not begun.
     if (this.#held.length > 0 || this.#host.system().judging) return true;
-    const paused = this.#host.paused();
+    // One that is switched off does not wait for anything: it is about to be killed, or goes on when that is lifted.
+    const paused = this.#host.paused() && !this.#host.switchedOff();
     for (const leaf of this.#host.system().nodes.leaves()) {
       // A run that it has begun wakes it when it ends.
       if (isDoubtful(leaf) || (leaf.begun ? leaf.policy.child !== undefined : paused)) continue;
@@ -93,7 +95,15 @@ export class Calls {
 
   /** Calls have been under way for as long as they may. */
   timeIsUp(): void {
+    // What has ended is on its way to the journal: then it is known how long it took.
+    if (!this.#isAnyAtWork) return;
     if (!this.#exceeded && !this.#host.paused()) this.#exceed(this.gate.timeIsUp(this.#host.canWrapUp), null);
+  }
+
+  get #isAnyAtWork(): boolean {
+    for (const leaf of this.#host.system().nodes.leaves())
+      if (leaf.begun && !leaf.over && !isDoubtful(leaf)) return true;
+    return false;
   }
 
   #exceed(event: EntryEvents['budget.exceeded'], cause: number | null): void {

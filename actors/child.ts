@@ -55,6 +55,9 @@ export function childRun<D extends AnyDefinition>(
 export const childId = (parent: RunId, call: string): RunId =>
   hash('sha256', `${parent}/${call}`, 'base64url').slice(0, 24).replace(/^-/, '_') as RunId;
 
+/** The definition of the runs that this source begins; undefined for any other source. */
+export const begunBy = (logic: unknown): AnyDefinition | undefined => children.get(logic as AnyActorLogic)?.();
+
 /** Of whatever a machine and those that it invokes may begin runs. */
 export function* definitionsOf(
   { implementations }: AnyStateMachine,

@@ -5,7 +5,7 @@ import { asFailure, toData } from '../src/codec.ts';
 import { OverloadedError } from '../src/protocol/errors.ts';
 import type { Answer, FromProcess, IsolatedCall, ToProcess } from '../src/protocol/isolated.ts';
 import type { ProcessSpec, ToolContext } from '../src/protocol/spec.ts';
-import { Channel } from './isolation/channel.ts';
+import { Channel, HEARD_BY_HOST } from './isolation/channel.ts';
 import { Family, signal as send } from './isolation/family.ts';
 import { guard } from './isolation/guard.ts';
 import { channelOf, launch, type Launched } from './isolation/launch.ts';
@@ -100,8 +100,6 @@ class Attempt {
   readonly #charge: ToolContext['charge'];
   readonly #printed: Printed;
   readonly #channel: Channel;
-  /** What the tool sends to its parent by itself does not have it. */
-  readonly #token: string;
   readonly #release: () => void;
   /** Undefined: it cannot be killed. */
   readonly #exited: Promise<Exit | undefined>;
@@ -120,7 +118,6 @@ class Attempt {
     this.#spec = spec;
     this.#child = child;
     this.#charge = charge;
-    this.#token = mark;
     this.#family = new Family(pid, mark);
     this.#printed = new Printed(child, spec.outputBytes);
     this.#release = guard({ pid, mark, memoryBytes: spec.memoryBytes }, (residentBytes) => {
@@ -132,7 +129,8 @@ class Attempt {
       child.on('exit', (code, signal) => resolve({ code, signal }));
     });
     this.#closed = new Promise((resolve) => child.on('close', () => resolve()));
-    this.#channel = new Channel(channelOf(child), {
+    const agreed = { token: mark, hears: HEARD_BY_HOST };
+    this.#channel = new Channel(channelOf(child), agreed, {
       hear: (said) => this.#hear(said),
       end: (unreadable) => this.#unheard(unreadable),
     });
@@ -141,7 +139,7 @@ class Attempt {
   }
 
   call(call: IsolatedCall): void {
-    this.#tell({ type: 'call', call, token: this.#token });
+    this.#tell({ type: 'call', call });
   }
 
   #tell(said: ToProcess): void {
@@ -168,7 +166,7 @@ class Attempt {
   }
 
   #hear(said: unknown): void {
-    if (!isSaid(said, this.#token)) return;
+    if (!isSaid(said)) return;
     switch (said.type) {
       case 'begins':
         this.#begins = true;
@@ -221,8 +219,8 @@ class Attempt {
   }
 }
 
-const isSaid = (message: unknown, token: string): message is FromProcess =>
-  typeof message === 'object' && message !== null && 'token' in message && message.token === token;
+const isSaid = (message: unknown): message is FromProcess =>
+  typeof message === 'object' && message !== null && 'type' in message;
 
 async function within(fact: Promise<void>, ms: number): Promise<void> {
   let timer: unknown;

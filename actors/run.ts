@@ -79,6 +79,7 @@ export class Run {
       system: () => this.#system,
       stopped: () => this.#ending.stopped,
       paused: () => this.#paused,
+      switchedOff: () => this.#ports.off?.(this) === true,
       canWrapUp: () => this.#system.canWrapUp,
       leave: (child) => this.orphans.add(child),
       childEnd: async (child) => this.#ports.children?.end(child),

@@ -166,7 +166,8 @@ export class Runs {
     const waking = (this.#waking = new Waking({ ...here, loose, adopting, closed }));
     const knows: RunsPorts['knows'] = (definition, chart) => ports.knows(definition, chart);
     const taking = { presence, creating, adopting, waking, forgetting, lookAgain, knows, mustBeOpen };
-    this.recovery = new Recovery({ ...here, ...taking, backend });
+    const killSwitchedOff = (): void => void (switches.any && this.wide.switched());
+    this.recovery = new Recovery({ ...here, ...taking, backend, killSwitchedOff });
   }
 
   live(run: RunId): Run | undefined {

@@ -1,21 +1,30 @@
 import type { Duplex } from 'node:stream';
 import { asFailure, decode, encodeBehind } from '../../src/codec.ts';
 import { scan } from '../../src/scan.ts';
+import { Gathered } from './gathered.ts';
 
 /**
- * How a host and the process of an isolated call speak to each other: over a pipe, each message behind its length in four bytes.
+ * How a host and the process of an isolated call speak to each other: over a pipe, each message behind its length in four bytes and the
+ * token of the call.
  *
  * C1. Messages are heard whole, in the order in which they were said.
  * C2. The pipe is not node's own channel: what a tool writes into that one is decoded in the host where nobody can catch what it throws.
  * C3. Nothing is unpacked before `scan` has passed it. Behind what is no message nothing is heard: nobody knows where the next one begins.
+ * C4. The tool, and every library in it, can write to the same pipe: what is without the token is theirs, and is let go of as it arrives.
  */
 
 /** The file descriptor that it is in the process of the call. */
 export const CHANNEL = 3;
 
 const LENGTH_BYTES = 4;
-/** Twice what one value may have, which is the most that is said. The memory is what it may take here once it is unpacked. */
-const LIMITS = { bytes: 128 * 2 ** 20, memory: 512 * 2 ** 20, depth: 300 };
+
+/** Of one message. `memory`: what it may take where it is unpacked. */
+export type Limits = Readonly<{ bytes: number; memory: number; depth: number }>;
+
+/** Twice what one value may have, which is the most that is said. */
+export const HEARD_BY_TOOL: Limits = { bytes: 128 * 2 ** 20, memory: 512 * 2 ** 20, depth: 300 };
+/** What one value may have, and a little. The longest text passes, which `scan` charges twice; so many small items do not that a host stands still. */
+export const HEARD_BY_HOST: Limits = { bytes: 65 * 2 ** 20, memory: 130 * 2 ** 20, depth: 300 };
 
 export interface Listener {
   hear(said: unknown): void;
@@ -23,28 +32,48 @@ export interface Listener {
   end(unreadable?: string): void;
 }
 
+/** What two sides have agreed on. */
+export interface Agreed {
+  token: string;
+  hears: Limits;
+  /** What the other side hears, where what is said may be more. */
+  says?: Limits;
+}
+
 export class Channel {
   readonly #pipe: Duplex;
   readonly #listener: Listener;
-  #chunks: Buffer[] = [];
-  #held = 0;
-  /** Bytes to the end of the length, or of the message, that comes next. */
-  #wanted = LENGTH_BYTES;
+  readonly #token: Buffer;
+  readonly #hears: Limits;
+  readonly #says: Limits | undefined;
+  #part: 'length' | 'token' | 'message' = 'length';
+  #gathered = new Gathered(LENGTH_BYTES);
+  /** Bytes of the message that comes, without its length. */
+  #length = 0;
+  /** Bytes still to come that are not for us. */
+  #foreign = 0;
   #isOpen = true;
 
-  constructor(pipe: Duplex, listener: Listener) {
+  constructor(pipe: Duplex, { token, hears, says }: Agreed, listener: Listener) {
     this.#pipe = pipe;
     this.#listener = listener;
+    this.#token = Buffer.from(token);
+    this.#hears = hears;
+    this.#says = says;
     pipe.on('data', (chunk: Buffer) => this.#take(chunk));
     // How it broke does not matter: it closes.
     pipe.on('error', () => {});
     pipe.on('close', () => this.#end());
   }
 
-  /** @param data what `toData` gave. @param left called when it is out of this process, or cannot be said any more */
+  /**
+   * @param data what `toData` gave. @param left called when it is out of this process, or cannot be said any more
+   * @throws ValidationError where the other side would not hear it
+   */
   say(data: unknown, left?: () => void): void {
-    const framed = encodeBehind(Buffer.alloc(LENGTH_BYTES), data);
+    const framed = encodeBehind(Buffer.concat([Buffer.alloc(LENGTH_BYTES), this.#token]), data);
     framed.writeUInt32BE(framed.length - LENGTH_BYTES);
+    if (this.#says !== undefined) scan(framed.subarray(LENGTH_BYTES + this.#token.length), this.#says);
     this.#pipe.write(framed, () => left?.());
   }
 
@@ -60,31 +89,55 @@ export class Channel {
   }
 
   #take(chunk: Buffer): void {
-    this.#chunks.push(chunk);
-    this.#held += chunk.length;
     try {
-      while (this.#isOpen && this.#held >= this.#wanted) this.#next();
+      for (let at = 0; this.#isOpen && at < chunk.length;) at += this.#some(chunk.subarray(at));
     } catch (error) {
       this.#end(asFailure(error).message);
     }
   }
 
-  #next(): void {
-    const [first] = this.#chunks;
-    const all = this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks);
-    this.#chunks = [all];
-    if (this.#wanted === LENGTH_BYTES) {
-      const length = all.readUInt32BE();
-      if (length > LIMITS.bytes)
-        throw new Error(`A message of ${length} bytes is announced, and it may have ${LIMITS.bytes}.`);
-      this.#wanted += length;
-      if (this.#held < this.#wanted) return;
+  /** How many of these bytes are done with. */
+  #some(bytes: Buffer): number {
+    if (this.#foreign > 0) {
+      const passed = Math.min(bytes.length, this.#foreign);
+      this.#foreign -= passed;
+      return passed;
     }
-    const [message, rest] = [all.subarray(LENGTH_BYTES, this.#wanted), all.subarray(this.#wanted)];
-    this.#chunks = [rest];
-    this.#held = rest.length;
-    this.#wanted = LENGTH_BYTES;
-    scan(message, LIMITS);
-    this.#listener.hear(decode(message));
+    const taken = this.#gathered.take(bytes);
+    const whole = this.#gathered.whole();
+    if (whole !== undefined) this.#next(whole);
+    return taken;
+  }
+
+  #next(part: Buffer): void {
+    const behind = this.#length - this.#token.length;
+    switch (this.#part) {
+      case 'length':
+        this.#length = this.#announced(part.readUInt32BE());
+        if (this.#length <= this.#token.length) return this.#ignore(this.#length);
+        return this.#await('token', this.#token.length);
+      case 'token':
+        return part.equals(this.#token) ? this.#await('message', behind) : this.#ignore(behind);
+      case 'message':
+        this.#await('length', LENGTH_BYTES);
+        scan(part, this.#hears);
+        this.#listener.hear(decode(part));
+    }
+  }
+
+  #announced(length: number): number {
+    const most = this.#hears.bytes + this.#token.length;
+    if (length <= most) return length;
+    throw new Error(`A message of ${length} bytes is announced, and it may have ${most}.`);
+  }
+
+  #await(part: 'length' | 'token' | 'message', bytes: number): void {
+    this.#part = part;
+    this.#gathered = new Gathered(bytes);
+  }
+
+  #ignore(bytes: number): void {
+    this.#foreign = bytes;
+    this.#await('length', LENGTH_BYTES);
   }
 }

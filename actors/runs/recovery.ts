@@ -15,6 +15,8 @@ import type { OpenRun, Register } from './register.ts';
 import type { Waking } from './waking.ts';
 
 export interface RecoveryPorts {
+  /** What rests here from now on may be switched off. */
+  killSwitchedOff(): void;
   readonly backend: Pick<Backend, 'owner' | 'alive' | 'journal'>;
   readonly report: (error: unknown, where: string) => void;
   readonly register: Register;
@@ -83,6 +85,7 @@ export class Recovery {
       }
     }
     await Promise.all(claims);
+    this.#ports.killSwitchedOff();
     return recovery;
   }
 

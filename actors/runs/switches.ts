@@ -53,6 +53,11 @@ export class Switches {
     );
   }
 
+  /** Something is, as far as this process knows. */
+  get any(): boolean {
+    return this.#thrown.length > 0;
+  }
+
   /** As this process knows it, at most 200 ms old. */
   off(about: Reached): KillSwitch | undefined {
     return this.#thrown.length === 0 ? undefined : this.#thrown.find((one) => reaches(one, about));

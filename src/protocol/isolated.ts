@@ -14,17 +14,13 @@ export interface IsolatedCall {
 }
 
 export type ToProcess =
-  /** `token`: goes back with all that is said about the call. */
-  | { type: 'call'; call: IsolatedCall; token: string }
+  | { type: 'call'; call: IsolatedCall }
   | { type: 'abort' }
   /** What it charged was too much; it hears so when it charges again. */
   | { type: 'overspent'; error: Failure };
 
 export type Answer = { type: 'succeeded'; output: unknown } | { type: 'failed'; error: Failure };
 
-export type Reported =
+export type FromProcess =
   /** From now on nobody can say that the call was not performed. */
   { type: 'begins' } | { type: 'charge'; cost: Cost } | Answer;
-
-/** The tool, and every library in it, can write to the same pipe: what has no token is of theirs. */
-export type FromProcess = Reported & { token: string };

@@ -14,6 +14,7 @@ export interface Step {
   targets: readonly StateNode[];
   guard: string | undefined;
   acts: boolean;
+  reenter: boolean;
 }
 
 export const childrenOf = (node: StateNode): StateNode[] => Object.values(node.states);
@@ -65,13 +66,23 @@ function guardName(guard: Transition['guard']): string | undefined {
   return String(guard.type);
 }
 
-const stepOf = (of: StateNode, event: string | undefined, { target, guard, actions }: Transition): Step => ({
+const stepOf = (of: StateNode, event: string | undefined, { target, guard, actions, reenter }: Transition): Step => ({
   event,
   of,
   targets: target ?? [],
   guard: guardName(guard),
   acts: actions.length > 0,
+  reenter,
 });
+
+/** The events that a state sends itself as it is entered. What a function makes of the context is not known, and a delay is a time. */
+export const raisedBy = ({ entry }: StateNode): string[] =>
+  entry.flatMap((action: unknown) => {
+    if (typeof action !== 'function' || !('type' in action) || action.type !== 'xstate.raise') return [];
+    const { event, delay } = action as { event?: unknown; delay?: unknown };
+    const isKnown = typeof event === 'object' && event !== null && 'type' in event && delay === undefined;
+    return isKnown ? [String(event.type)] : [];
+  });
 
 /** Up to the first that needs no guard: those behind it are never taken. */
 const taken = (steps: readonly Step[]): Step[] => {

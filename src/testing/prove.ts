@@ -1,5 +1,6 @@
 import { AssertionError } from 'node:assert';
 import type { AnyStateMachine } from 'xstate';
+import { begunBy } from '../../actors/child.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import { invokedBy, nameOf, nodesOf, type StateNode } from './chart.ts';
 import { Reach } from './reach.ts';
@@ -44,10 +45,10 @@ export class LifecycleError extends AssertionError {
 
 /**
  * Proves of any XState v5 machine, by its chart alone: every state can be entered; from each an end can be reached; nothing waits
- * without a time limit (`after`), an invoked actor whose end leads on (callbacks and transition functions have none), or a `meta.waitsFor` that says for whom; no `always` goes
- * round for ever; with `kill`, that event is taken in every state. Nothing is run: a guard counts as one that may let pass, and the
- * proof says where it rests on one. Child machines that it invokes or was provided with are proved with it, without `kill`: whoever leaves
- * its state stops them. Children spawned inside an `assign` are not seen.
+ * without a time limit (`after`), an invoked actor whose end leads on (callbacks and transition functions have none), or a `meta.waitsFor` that says for whom; nothing goes
+ * round for ever by `always`, `onDone` of a state, or an event that a state raises on entry; with `kill`, that event is taken in every state. Nothing is run: a guard counts as one that may let pass, and the
+ * proof says where it rests on one. Child machines that it invokes or was provided with, and those of its `childRun`s, are proved with it, without
+ * `kill`: whoever leaves its state stops them; and they may have states that cannot be entered: that is asked where they are proved themselves. Children spawned inside an `assign` are not seen.
  * @throws LifecycleError with all findings, ValidationError
  */
 export function proveLifecycle(machine: AnyStateMachine, options: ProveOptions = {}): Proof {
@@ -61,7 +62,7 @@ export function proveLifecycle(machine: AnyStateMachine, options: ProveOptions =
   const findings: Finding[] = [];
   const proof = { states: 0, transitions: 0, assumes: [] as string[] };
   const seen = new Set<AnyStateMachine>();
-  const visit = (one: AnyStateMachine, at: string, asked: ProveOptions): void => {
+  const visit = (one: AnyStateMachine, at: string, asked?: ProveOptions): void => {
     if (seen.has(one)) return;
     seen.add(one);
     const judged = judge(one, asked);
@@ -69,7 +70,7 @@ export function proveLifecycle(machine: AnyStateMachine, options: ProveOptions =
     proof.assumes.push(...judged.assumes.map((assumption) => at + assumption));
     proof.states += judged.states;
     proof.transitions += judged.transitions;
-    for (const [source, child] of machinesIn(one)) visit(child, `${at}${source}: `, {});
+    for (const [source, child] of machinesIn(one)) visit(child, `${at}${source}: `);
   };
   visit(machine, '', options);
   if (findings.length > 0) throw new LifecycleError(machine.id, findings);
@@ -83,7 +84,9 @@ interface Judged {
   transitions: number;
 }
 
-function judge(machine: AnyStateMachine, { kill = false, unused = [] }: ProveOptions): Judged {
+/** `asked` is undefined for a child machine: it may be one of a library, in a shape that does not use every state. */
+function judge(machine: AnyStateMachine, asked: ProveOptions | undefined): Judged {
+  const { kill = false, unused = [] } = asked ?? {};
   const reach = new Reach(machine.root);
   const findings: Finding[] = [];
   const assumes: string[] = [];
@@ -92,7 +95,8 @@ function judge(machine: AnyStateMachine, { kill = false, unused = [] }: ProveOpt
     if ('fault' in verdict) findings.push({ rule, state: nameOf(node), message: verdict.fault });
     else assumes.push(`${nameOf(node)}: ${verdict.guards}`);
   };
-  for (const node of nodesOf(machine.root)) note('unreachable', node, entering(node, reach, unused));
+  if (asked !== undefined)
+    for (const node of nodesOf(machine.root)) note('unreachable', node, entering(node, reach, unused));
   for (const leaf of reach.leaves) {
     note('loop', leaf, looping(leaf, reach));
     note('end', leaf, ending(leaf, reach));
@@ -109,7 +113,16 @@ function judge(machine: AnyStateMachine, { kill = false, unused = [] }: ProveOpt
 function machinesIn(machine: AnyStateMachine): [source: string, child: AnyStateMachine][] {
   const invoked = nodesOf(machine.root).flatMap((node) => invokedBy(node).map(({ id, logic }) => [id, logic] as const));
   const provided = Object.entries(machine.implementations.actors);
-  return [...provided, ...invoked].flatMap(([source, logic]) => (isMachine(logic) ? [[source, logic]] : []));
+  return [...provided, ...invoked].flatMap(([source, logic]) => {
+    const child = isMachine(logic) ? logic : machineBegun(logic);
+    return child === undefined ? [] : [[source, child]];
+  });
+}
+
+/** Of a `childRun`. A plan and a tool end by what they are. */
+function machineBegun(logic: unknown): AnyStateMachine | undefined {
+  const definition = begunBy(logic);
+  return definition?.kind === 'durable' ? definition.machine : undefined;
 }
 
 const isMachine = (logic: unknown): logic is AnyStateMachine =>

@@ -50,6 +50,9 @@ function remembered({ config, parent }: StateNode): StateNode[] {
   return [...(parent?.initial.target ?? [])];
 }
 
+/** `leaf` is where the step is taken. */
+type Allowed = (step: Step, leaf: StateNode) => boolean;
+
 export class Reach {
   readonly root: StateNode;
   /** Every state that can be entered. */
@@ -75,7 +78,7 @@ export class Reach {
   }
 
   /** Every state that can be entered from this one on, by steps that `allowed` lets pass. */
-  from(leaf: StateNode, allowed: (step: Step) => boolean = () => true): States {
+  from(leaf: StateNode, allowed: Allowed = () => true): States {
     const begun = new Set(lineOf(leaf));
     for (const region of besides(leaf)) for (const state of this.states) if (isIn(state, region)) begun.add(state);
     return this.#closure(begun, allowed);
@@ -88,12 +91,17 @@ export class Reach {
     return states;
   }
 
-  #closure(states: Set<StateNode>, allowed: (step: Step) => boolean): States {
+  /** Where these steps lead, and from there on those that `allowed` lets pass. */
+  onward(steps: readonly Step[], allowed: Allowed): States {
+    return this.#closure(new Set(this.after(steps)), allowed);
+  }
+
+  #closure(states: Set<StateNode>, allowed: Allowed): States {
     for (let before = -1; before < states.size;) {
       before = states.size;
       for (const leaf of [...states].filter(isLeaf))
         for (const step of this.steps(leaf)) {
-          if (!allowed(step) || (step.event?.startsWith(DONE) && !isDone(step.of, states))) continue;
+          if (!allowed(step, leaf) || (step.event?.startsWith(DONE) && !isDone(step.of, states))) continue;
           for (const target of step.targets) enter(target, step.of, states);
         }
     }

@@ -1,4 +1,4 @@
-import { covers, isIn, isTransient, lineOf, nameOf, type StateNode, type Step } from './chart.ts';
+import { covers, isIn, isTransient, lineOf, nameOf, raisedBy, type StateNode, type Step } from './chart.ts';
 import { besides, DONE, isDone, type Reach } from './reach.ts';
 
 /** What each state of a statechart owes, one rule a function. */
@@ -26,18 +26,42 @@ export function looping(leaf: StateNode, reach: Reach): Verdict {
     )
   )
     return { fault: 'its `always` acts and goes nowhere, so that it is taken for ever; give it a target or a guard' };
-  const returns = (from: StateNode, allowed: (step: Step) => boolean, seen = new Set<StateNode>()): boolean =>
-    [...reach.after(reach.steps(from).filter((step) => isAlways(step) && allowed(step)))].some((node) => {
-      if (node === leaf) return true;
-      if (seen.has(node) || !reach.states.has(node) || !isAtomic(node)) return false;
-      return returns(node, allowed, seen.add(node));
+  const goesRound = (certain: boolean): Step | undefined => {
+    const allowed = (step: Step, at: StateNode): boolean =>
+      isImmediate(step, at, reach) && (!certain || isCertain(step, reach.steps(at)));
+    return steps.find((step) => {
+      if (!allowed(step, leaf)) return false;
+      const reached = reach.onward([step], allowed);
+      return reached.has(leaf) && (!step.event?.startsWith(DONE) || isDone(step.of, reached));
     });
-  const goesRound = (certain: boolean): boolean => returns(leaf, ({ guard }) => !certain || guard === undefined);
-  if (goesRound(true)) return { fault: 'its `always` comes back to it without an event in between; break the circle' };
-  return goesRound(false) ? { guards: '`always` comes back to it until a guard says no' } : undefined;
+  };
+  const sure = goesRound(true);
+  if (sure !== undefined)
+    return { fault: `${causeOf(sure)} comes back to it without an event in between; break the circle` };
+  const guarded = goesRound(false);
+  return guarded === undefined ? undefined : { guards: `${causeOf(guarded)} comes back to it until a guard says no` };
 }
 
-const isAtomic = ({ type }: StateNode): boolean => type === 'atomic';
+function causeOf({ event, of }: Step): string {
+  if (event === undefined) return 'its `always`';
+  return event.startsWith(DONE) ? `the \`onDone\` of ${nameOf(of)}` : `${event}, which it raises on entry,`;
+}
+
+/** It is taken as soon as the state is entered: an `always`, the end of a state, or the first event heard there that the state itself raises. */
+function isImmediate(step: Step, leaf: StateNode, reach: Reach): boolean {
+  const { event, of, targets, reenter } = step;
+  if (event === undefined || targets.length === 0) return isAlways(step);
+  if (event.startsWith(DONE)) return true;
+  // It stays in itself, so that it is not entered again.
+  if (of === leaf && !reenter && targets.every((target) => target === leaf)) return false;
+  const heard = reach.steps(leaf).filter((one) => one.targets.length > 0 && one.event !== undefined);
+  const first = raisedBy(leaf).find((raised) => heard.some((one) => covers(one.event ?? '', raised)));
+  return first !== undefined && covers(event, first);
+}
+
+/** No guard decides on it, nor on what goes before it. */
+const isCertain = (step: Step, steps: readonly Step[]): boolean =>
+  steps.every(({ event, guard }) => guard === undefined || (event !== undefined && event !== step.event));
 
 export function ending(leaf: StateNode, reach: Reach): Verdict {
   if (!isDone(reach.root, reach.from(leaf)))

@@ -151,18 +151,13 @@ test('without file descriptors a call is refused, nothing is left of it, and lat
 }, 20_000);
 
 describe('what it writes into the pipe by which its answer comes', () => {
-  const behind = (length: number, bytes: Buffer): Buffer => {
-    const header = Buffer.alloc(4);
-    header.writeUInt32BE(length);
-    return Buffer.concat([header, bytes]);
-  };
-  test.each<[what: string, bytes: Buffer, why: RegExp]>([
-    ['text', Buffer.from('listening on port 80\n'), /A message of \d+ bytes is announced/],
-    ['what cannot be unpacked', behind(20, Buffer.alloc(64, 0xff)), /more bytes than the value has/],
-    ['lists in lists', behind(2_000, Buffer.alloc(2_000, 0x91)), /more than 300 levels/],
-    ['code for an unpacker', behind(6, Buffer.from([0xc7, 3, 0x72, 0x40, 0x90, 0xc0])), /an extension of type 114/],
-  ])('%s: fails the call, and ends all that it has begun', async (_, bytes, why) => {
-    const error = await errorOf({ do: 'scribble', bytes });
+  test.each<[what: string, signed: boolean, bytes: Buffer, why: RegExp]>([
+    ['text', false, Buffer.from('listening on port 80\n'), /A message of \d+ bytes is announced/],
+    ['what cannot be unpacked', true, Buffer.alloc(20, 0xff), /more bytes than the value has/],
+    ['lists in lists', true, Buffer.alloc(2_000, 0x91), /more than 300 levels/],
+    ['code for an unpacker', true, Buffer.from([0xc7, 3, 0x72, 0x40, 0x90, 0xc0]), /an extension of type 114/],
+  ])('%s: fails the call, and ends all that it has begun', async (_, signed, bytes, why) => {
+    const error = await errorOf({ do: 'scribble', bytes, signed });
     expect(error).toMatchObject({ name: 'ProcessExitError', code: 'PROCESS_EXIT', data: { tool: 'apart' } });
     expect(error?.message).toMatch(/wrote into file descriptor 3, by which its answer comes/);
     expect(error?.message).toMatch(why);
@@ -178,6 +173,12 @@ describe('what it writes into the pipe by which its answer comes', () => {
   test('keeps nobody from an answer of many megabytes', async () => {
     const given = { text: 'ä'.repeat(10 * 2 ** 20), bytes: Buffer.alloc(2 ** 20, 7) };
     expect(await outputOf({ do: 'answer', with: given })).toEqual(given);
+  });
+
+  test('an answer that would take too much memory here is refused there, and says so', async () => {
+    const error = await errorOf({ do: 'swell', many: 3_000 });
+    expect(error).toMatchObject({ code: 'VALIDATION', data: { tool: 'apart', path: 'output' } });
+    expect(error?.message).toMatch(/output is too large to be handed over.*more than 130 MiB of values/);
   });
 });
 

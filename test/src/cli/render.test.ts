@@ -62,7 +62,7 @@ describe('text', () => {
 
   it('quotes a call that a shell would not take', () =>
     expect(doubtLines('r', [{ run: 'x' as RunId, call: "body/it's", input: 1 }], terminal)[3]).toContain(
-      `troupe resolve r 'body/it'\\''s' --output`,
+      `troupe resolve x 'body/it'\\''s' --output`,
     ));
 });
 

@@ -1,7 +1,8 @@
-import { durable } from 'troupe';
+import { childRun, durable, tool, toolActor } from 'troupe';
 import { LifecycleError, proveLifecycle, type Finding, type ProveOptions } from 'troupe/testing';
 import { describe, expect, test } from 'vitest';
-import { createMachine, fromCallback, fromPromise, fromTransition, setup, type AnyStateMachine } from 'xstate';
+import { createMachine, fromCallback, fromPromise, fromTransition, raise, setup, type AnyStateMachine } from 'xstate';
+import { z } from 'zod';
 
 const call = fromPromise(() => Promise.resolve());
 
@@ -205,6 +206,61 @@ describe('a planted fault is found and named', () => {
       ['unreachable end', 'loop a', 'end a', 'loop b', 'end b'],
     ],
     [
+      'an `onDone` that leads back to its own state',
+      createMachine({
+        initial: 'a',
+        on: { GO: '.end' },
+        states: { a: { initial: 'z', onDone: 'a', states: { z: { type: 'final' } } }, end: { type: 'final' } },
+      }),
+      ['loop a.z'],
+    ],
+    [
+      '`onDone` in a circle',
+      createMachine({
+        initial: 'a',
+        on: { GO: '.end' },
+        states: {
+          a: { initial: 'z', onDone: 'b', states: { z: { type: 'final' } } },
+          b: { initial: 'z', onDone: 'a', states: { z: { type: 'final' } } },
+          end: { type: 'final' },
+        },
+      }),
+      ['loop a.z', 'loop b.z'],
+    ],
+    [
+      '`onDone` of a parallel state and `always` in a circle',
+      createMachine({
+        initial: 'a',
+        on: { GO: '.end' },
+        states: {
+          a: {
+            type: 'parallel',
+            onDone: 'b',
+            states: {
+              one: { initial: 'z', states: { z: { type: 'final' } } },
+              two: { initial: 'x', states: { x: { always: 'z' }, z: { type: 'final' } } },
+            },
+          },
+          b: { always: 'a' },
+          end: { type: 'final' },
+        },
+      }),
+      ['loop a.one.z', 'loop a.two.z', 'loop b'],
+    ],
+    [
+      "states that raise each other's event",
+      createMachine({
+        initial: 'a',
+        on: { GO: '.end' },
+        states: {
+          a: { entry: raise({ type: 'NEXT' }), on: { NEXT: 'b' }, after: { 1: 'end' } },
+          b: { entry: raise({ type: 'NEXT' }), on: { NEXT: 'a' }, after: { 1: 'end' } },
+          end: { type: 'final' },
+        },
+      }),
+      ['loop a', 'loop b'],
+    ],
+    [
       'a state that is listed as unused and is not',
       createMachine({ initial: 'a', states: { a: { after: { 1: 'end' } }, end: { type: 'final' } } }),
       ['unreachable a'],
@@ -227,6 +283,20 @@ describe('a planted fault is found and named', () => {
       },
     }).provide({ actors: { child } });
     expect(found(machine)).toEqual(['wait child: a', 'end inline: x', 'wait inline: x']);
+  });
+
+  test('in the machine of a child run, and of one that this begins', () => {
+    const idle = createMachine({ initial: 'x', states: { x: { meta: { waitsFor: 'nobody' } } } });
+    const inner = durable(idle, { name: 'inner', version: '1' });
+    const calls = (run: ReturnType<typeof childRun>): AnyStateMachine =>
+      setup({ actors: { run } }).createMachine({
+        initial: 'a',
+        states: { a: { invoke: { src: 'run', onDone: 'end' } }, end: { type: 'final' } },
+      });
+    expect(found(calls(childRun(inner)))).toEqual(['end run: x']);
+    expect(found(calls(childRun(durable(calls(childRun(inner)), { name: 'outer', version: '1' }))))).toEqual([
+      'end run: run: x',
+    ]);
   });
 
   test('is none where there is no machine', () => {
@@ -313,6 +383,43 @@ describe('what is sound is proved', () => {
       }),
     ],
     [
+      'a tool, whose machine has states for an approval that it does not need',
+      setup({
+        actors: {
+          look: toolActor(
+            tool({ name: 'look', description: 'Looks', inputSchema: z.object({}), effect: 'read', execute: () => 1 }),
+          ),
+        },
+      }).createMachine({
+        initial: 'a',
+        states: { a: { invoke: { src: 'look', input: {}, onDone: 'end' } }, end: { type: 'final' } },
+      }),
+    ],
+    [
+      'circles in which something has to happen each time',
+      setup({ actors: { call } }).createMachine({
+        initial: 'calls',
+        states: {
+          calls: {
+            initial: 'a',
+            onDone: 'regions',
+            states: { a: { invoke: { src: 'call', onDone: 'z' } }, z: { type: 'final' } },
+          },
+          regions: {
+            type: 'parallel',
+            onDone: 'raises',
+            states: {
+              one: { initial: 'z', states: { z: { type: 'final' } } },
+              two: { initial: 'a', states: { a: { after: { 1: 'z' } }, z: { type: 'final' } } },
+            },
+          },
+          raises: { entry: raise({ type: 'AGAIN' }, { delay: 5 }), on: { AGAIN: 'stays' }, after: { 9: 'end' } },
+          stays: { entry: raise({ type: 'SAME' }), on: { SAME: 'stays' }, after: { 1: 'calls' } },
+          end: { type: 'final' },
+        },
+      }),
+    ],
+    [
       'what history leads to',
       createMachine({
         initial: 'a',
@@ -339,6 +446,21 @@ describe('what is sound is proved', () => {
     ],
   ])('%s', (_, machine, options) => {
     expect(proveLifecycle(machine, options)).toMatchObject({ proved: true, assumes: [] });
+  });
+
+  test('with the guard that breaks a circle', () => {
+    const machine = setup({ guards: { enough: () => true } }).createMachine({
+      initial: 'a',
+      states: {
+        a: {
+          initial: 'z',
+          onDone: [{ guard: 'enough', target: 'end' }, { target: 'a' }],
+          states: { z: { type: 'final' } },
+        },
+        end: { type: 'final' },
+      },
+    });
+    expect(proveLifecycle(machine).assumes).toContain('a.z: the `onDone` of a comes back to it until a guard says no');
   });
 
   test('with the guards on which it rests', () => {

@@ -18,8 +18,10 @@ export type Deed =
   | { do: 'charge'; usd: number; times: number; regardless?: true }
   /** Sends this to its parent, past Troupe, before it answers. */
   | { do: 'send'; message: object; with: unknown }
-  /** Writes these bytes into the pipe by which its answer comes, leaves a daemon behind, and stays. */
-  | { do: 'scribble'; bytes: Uint8Array }
+  /** Writes these bytes into the pipe by which its answer comes, leaves a daemon behind, and stays. `signed`: as a message of its call. */
+  | { do: 'scribble'; bytes: Uint8Array; signed?: boolean }
+  /** Gives few bytes that take much memory once they are unpacked: 48 KiB for each. */
+  | { do: 'swell'; many: number }
   /** Until it is told to end; then it gives `tidied`. */
   | { do: 'wait'; told?: string }
   /** Ignores all it is told, and stays. */
@@ -80,8 +82,10 @@ export default async function execute(input: { deed: Deed; marks?: string }, con
       return deed.with;
     case 'scribble':
       mark(await daemon());
-      writeSync(CHANNEL, deed.bytes);
+      writeSync(CHANNEL, deed.signed === true ? signed(deed.bytes) : deed.bytes);
       return never();
+    case 'swell':
+      return Array.from({ length: deed.many }, () => ({ 4095: null }));
     case 'wait':
       await new Promise((resolve) => {
         context.signal.addEventListener('abort', resolve);
@@ -117,6 +121,13 @@ function message(said: object): Buffer {
   const framed = encodeBehind(Buffer.alloc(4), toData(said));
   framed.writeUInt32BE(framed.length - 4);
   return framed;
+}
+
+function signed(bytes: Uint8Array): Buffer {
+  const token = Buffer.from(process.env['TROUPE_CALL'] ?? '');
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(token.length + bytes.length);
+  return Buffer.concat([length, token, bytes]);
 }
 
 const blockInNativeCode = (): number => pbkdf2Sync('a', 'b', 2 ** 31 - 1, 64, 'sha512').length;
