@@ -26,6 +26,7 @@ import {
 import type { OwnerId, RunId, TenantId } from '../src/protocol/ids.ts';
 import type { ForkAsked } from './copied.ts';
 import { Funds } from './funds.ts';
+import { insist } from './runs/later.ts';
 import { budgetAt, createdOf, spentBy } from './spending.ts';
 
 /**
@@ -63,15 +64,19 @@ export class Allotments {
   readonly #endings = new Set<Promise<void>>();
   /** Runs that are being created here for a tenant, and by how many at once. */
   readonly #starting = new Map<string, number>();
+  readonly #report: (error: unknown, where: string) => void;
+  #closed = false;
 
   constructor(backend: Backend, clock: Clock, report: (error: unknown, where: string) => void) {
     this.#backend = backend;
     this.#clock = clock;
+    this.#report = report;
     this.#funds = new Funds(backend.registry, report);
   }
 
   /** Resolves when what has ended has given back. */
   async close(): Promise<void> {
+    this.#closed = true;
     this.#funds.close();
     await Promise.allSettled(this.#endings);
   }
@@ -150,7 +155,19 @@ export class Allotments {
       const others = (this.#starting.get(start) ?? 1) - 1;
       if (others > 0) this.#starting.set(start, others);
       else this.#starting.delete(start);
-      if (!isOurs && others === 0 && this.#funds.has(tenant) === true) await this.#notCreated(tenant, run);
+      if (!isOurs && others === 0 && this.#funds.has(tenant) === true) await this.#giveBack(tenant, run);
+    }
+  }
+
+  /** Whoever starts it hears why it was not created; what the store has not taken back is tried again behind that, until others take this process for gone. */
+  async #giveBack(tenant: TenantId, run: RunId): Promise<void> {
+    try {
+      await this.#notCreated(tenant, run);
+    } catch {
+      const what = `run ${run}: giving back what was drawn for it`;
+      const ports = { clock: this.#clock, report: this.#report, closed: () => this.#closed };
+      const again = async (): Promise<void> => (this.#closed ? undefined : this.#notCreated(tenant, run));
+      insist(what, ports, again).catch((error: unknown) => this.#report(error, what));
     }
   }
 

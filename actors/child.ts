@@ -3,6 +3,8 @@ import { fromPromise, type AnyActorLogic, type AnyStateMachine, type PromiseActo
 import { allotment } from '../machines/policy/budget.ts';
 import { checkedBudget, type BudgetOptions } from '../src/define/budget.ts';
 import type { AnyDefinition } from '../src/define/definition.ts';
+import { checkedOptions } from '../src/define/options.ts';
+import { ValidationError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import type { InputOf, OutputOf } from '../src/options.ts';
 import { declareLeaf } from './leaf.ts';
@@ -17,6 +19,12 @@ import { childOf, tracked } from './self.ts';
  * C4. A child whose parent has ended, or has left the state that called it, is killed.
  */
 
+interface ChildOptions {
+  budget?: BudgetOptions;
+}
+
+const CHILD: Record<keyof ChildOptions, true> = { budget: true };
+
 const children = new WeakMap<AnyActorLogic, () => AnyDefinition>();
 
 /**
@@ -28,10 +36,14 @@ const children = new WeakMap<AnyActorLogic, () => AnyDefinition>();
  */
 export function childRun<D extends AnyDefinition>(
   definition: D | (() => D),
-  options: { budget?: BudgetOptions } = {},
+  options: ChildOptions = {},
 ): PromiseActorLogic<OutputOf<D>, InputOf<D>> {
+  if (definition === undefined || definition === null)
+    throw new ValidationError(`childRun() takes a definition, or a function that gives one, not ${definition}.`, {
+      path: 'definition',
+    });
   const definitionOf = typeof definition === 'function' ? definition : () => definition;
-  const budget = checkedBudget(options.budget);
+  const budget = checkedBudget(checkedOptions(options, CHILD, 'childRun()').budget);
   const logic = fromPromise<OutputOf<D>, InputOf<D>>(
     ({ input, self, signal }) =>
       // The border: what a definition gives, its types say.

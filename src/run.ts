@@ -1,3 +1,4 @@
+import { optionsOf } from './asking.ts';
 import { Changes } from './changes.ts';
 import type { Read } from './chain.ts';
 import { callInDoubt, callWaiting, checkedDecision, checkedHash, mustDecide } from './deciding.ts';
@@ -91,13 +92,14 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
    * @throws ValidationError, InvalidStateTransitionError, StorageFullError
    */
   async send(event: Event, options: Asking & { cause?: string } = {}): Promise<Ack> {
+    const { cause = null, by } = optionsOf('send', options);
     const data = sendable(event);
-    const { cause = null, by } = options;
     return this.#say({ type: 'send', event: data, cause: cause && checkedText(cause, 'cause') }, by);
   }
 
   /** No new attempt of a call begins; messages, timers and results go on. @throws InvalidStateTransitionError */
-  async pause(reason = 'paused', { by }: Asking = {}): Promise<Ack> {
+  async pause(reason = 'paused', options: Asking = {}): Promise<Ack> {
+    const { by } = optionsOf('pause', options);
     const ack = await this.#say({ type: 'pause', reason: checkedText(reason, 'reason') }, by);
     this.#status = 'paused';
     return ack;
@@ -108,14 +110,16 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
    * larger than what it was begun with, as its parent holds back no more for it.
    * @throws InvalidStateTransitionError, ValidationError, BudgetExceededError when its tenant's budget has too little left
    */
-  async resume({ budget, by }: Asking & { budget?: BudgetOptions } = {}): Promise<Ack> {
+  async resume(options: Asking & { budget?: BudgetOptions } = {}): Promise<Ack> {
+    const { budget, by } = optionsOf('resume', options);
     const ack = await this.#say({ type: 'resume', budget: checkedBudget(budget) }, by);
     this.#status = 'running';
     return ack;
   }
 
   /** Names what is recorded by now. */
-  async checkpoint(label: string, { by }: Asking = {}): Promise<Ack> {
+  async checkpoint(label: string, options: Asking = {}): Promise<Ack> {
+    const { by } = optionsOf('checkpoint', options);
     return this.#say({ type: 'checkpoint', label: checkId(label, 'label of a checkpoint') }, by);
   }
 
@@ -131,15 +135,17 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
    * @throws as far as its journal tells by then: NotFoundError when it does not wait, ValidationError when it is another call now, NotAllowedError when
    * `by` may not. What is refused is on record too.
    */
-  async approve(call: string, { by, hash }: Asking & { hash?: string } = {}): Promise<Ack> {
+  async approve(call: string, options: Asking & { hash?: string } = {}): Promise<Ack> {
+    const { by, hash } = optionsOf('approve', options);
     return this.#decide({ type: 'approve', call }, by, hash);
   }
 
   /** The call fails with ApprovalDeniedError. @throws as `approve` */
   async deny(
     call: string,
-    { by, hash, reason = 'no reason given' }: Asking & { hash?: string; reason?: string } = {},
+    options: Asking & { hash?: string; reason?: string } = {},
   ): Promise<Ack> {
+    const { by, hash, reason = 'no reason given' } = optionsOf('deny', options);
     return this.#decide({ type: 'deny', call, reason: checkedText(reason, 'reason') }, by, hash);
   }
 
@@ -182,7 +188,8 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
    * Decides a call in doubt. Resolves once it is recorded, as `send` does; a run that lives in another process takes it if nobody was faster.
    * @throws NotFoundError when that call is not in doubt, ValidationError, InvalidStateTransitionError
    */
-  async resolve(call: string, decision: Decision, { by }: Asking = {}): Promise<Ack> {
+  async resolve(call: string, decision: Decision, options: Asking = {}): Promise<Ack> {
+    const { by } = optionsOf('resolve', options);
     await this.#must('resolve');
     const decided = checkedDecision(decision);
     const { run, seen } = await callInDoubt(this.id, call, this.#ports);
@@ -191,7 +198,7 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
   }
 
   async kill(reason = 'killed', options: KillOptions = {}): Promise<RunReceipt> {
-    const receipt = await this.#ports.kill(this.id, reason, options);
+    const receipt = await this.#ports.kill(this.id, reason, optionsOf('kill', options));
     this.#status = receipt.status;
     return receipt;
   }

@@ -15,6 +15,7 @@ import { Deadlines, systemClock, type Clock } from './clock.ts';
 import { mustNotBeInDoubt } from './deciding.ts';
 import { checkedLimits, checkedPeriod } from './define/budget.ts';
 import type { AnyDefinition } from './define/definition.ts';
+import { optionsOf } from './asking.ts';
 import { checkedOptions } from './define/options.ts';
 import { toolbox } from './define/toolbox.ts';
 import type { Asking, KillOptions, RunReceipt } from './handle.ts';
@@ -174,9 +175,10 @@ export class Troupe {
   async kill(
     target: string | Width,
     reason = 'killed',
-    { by, grace = '5s' }: KillOptions = {},
+    options: KillOptions = {},
   ): Promise<RunReceipt | Receipt> {
     this.#mustBeOpen();
+    const { by, grace = '5s' } = optionsOf('kill', options);
     const graceMs = Math.ceil(milliseconds(grace, 'grace of a kill', MAX_GRACE_MS));
     const asked = { reason: checkedText(reason, 'reason'), by: checkedPrincipal(by ?? this.#principal) };
     if (typeof target !== 'string')

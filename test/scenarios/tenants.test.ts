@@ -380,6 +380,19 @@ describe('what was drawn for a run that was never created', () => {
     expect(await account(troupe)).toEqual({ spent: 0, drawn: 0, runs: 0 });
   });
 
+  test('goes back though the store could not take it back at once', async () => {
+    const { troupe, store } = await stage();
+    store.failOnce('append', new StorageError('broken', {}, undefined, false), 'a');
+    const held = store.holdOnce('append');
+    const starting = troupe.start(spender, 1, asking(60, 'a')).catch((error: unknown) => error);
+    await held.reached;
+    store.failOnce('budget', new StorageError('too busy', {}));
+    held.release();
+    expect(await starting).toMatchObject({ message: 'broken' });
+    await troupe.start(spender, 1, asking(100, 'b'));
+    expect(await account(troupe)).toEqual({ spent: 0, drawn: 100, runs: 1 });
+  });
+
   test('stays drawn while somebody else here creates that run', async () => {
     const { troupe, store } = await stage();
     store.failOnce('append', new StorageError('broken', {}, undefined, false), 'a');

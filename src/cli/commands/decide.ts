@@ -38,9 +38,11 @@ function decide(
       throw undecided(id, named, waiting);
     }
     const { call, run: of } = approval;
-    const given = { hash: hash ?? approval.hash, ...(reason !== undefined && { reason }) };
+    const given = { hash: hash ?? approval.hash };
     const ask = (run: RunHandle): Promise<{ seq: number }> =>
-      command === 'approve' ? run.approve(call, given) : run.deny(call, given);
+      command === 'approve'
+        ? run.approve(call, given)
+        : run.deny(call, { ...given, ...(reason !== undefined && { reason }) });
     try {
       mustDecide(approval, { hash: given.hash, by: options.by ?? userName() });
     } catch {

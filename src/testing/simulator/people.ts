@@ -38,8 +38,8 @@ export class People {
   readonly #random: Random;
   readonly #trace: (line: string) => void;
   readonly #funded = new Map<string, { fund: FundPlan; since: number | undefined }>();
-  /** After the faults: asked to begin, and not answered yet. */
-  readonly starting = new Set<string>();
+  /** Asked to begin, and not answered yet; by whom. */
+  readonly #starting = new Map<string, Process>();
   #sent = 0;
 
   constructor(ports: {
@@ -136,6 +136,11 @@ export class People {
     return kind;
   }
 
+  /** Of these somebody will be told yet. */
+  get starting(): string[] {
+    return [...this.#starting].filter(([, { gone, closed }]) => !gone && !closed).map(([id]) => id);
+  }
+
   #start(known: Known, by: number): void {
     if (!this.#isReady(known)) {
       // When the faults are over it is started by whoever helps.
@@ -144,11 +149,12 @@ export class People {
     }
     const { name: id, input, budget, tenant } = known.plan;
     const { definition } = this.#kindOf(known);
-    this.#at(`starts ${id}`, by, async ({ troupe }) => {
+    this.#at(`starts ${id}`, by, async (process) => {
       const options = { id, tenant, ...(budget && { budget }) };
+      const { troupe } = process;
       if (troupe === undefined) return;
-      if (this.#helps()) this.starting.add(id);
-      const { status } = await troupe.start(definition, input, options).finally(() => this.starting.delete(id));
+      this.#starting.set(id, process);
+      const { status } = await troupe.start(definition, input, options).finally(() => this.#starting.delete(id));
       known.started ??= this.#timeline.now;
       this.#trace(`${id} is started (${status})`);
     });

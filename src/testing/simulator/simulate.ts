@@ -166,7 +166,7 @@ class Simulation {
 
   /** On record, or acknowledged and not excused; without an end. */
   #unfinished(): string[] {
-    const open = [...this.#people.starting];
+    const open = this.#people.starting;
     for (const [run, { started, excused }] of this.#people.known)
       if (started !== undefined && !excused && this.audit.of(run).end === undefined) open.push(run);
     for (const [run, { entries, end }] of this.audit.runs)
