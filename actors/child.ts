@@ -38,8 +38,9 @@ export function childRun<D extends AnyDefinition>(
   definition: D | (() => D),
   options: ChildOptions = {},
 ): PromiseActorLogic<OutputOf<D>, InputOf<D>> {
-  if (definition === undefined || definition === null)
-    throw new ValidationError(`childRun() takes a definition, or a function that gives one, not ${definition}.`, {
+  const given: unknown = definition;
+  if (given === undefined || given === null)
+    throw new ValidationError(`childRun() takes a definition, or a function that gives one, not ${String(given)}.`, {
       path: 'definition',
     });
   const definitionOf = typeof definition === 'function' ? definition : () => definition;

@@ -75,7 +75,7 @@ export class Starting {
     const made = await allotments.paying(tenant, id, created.budget, create, ({ run }) => run !== undefined);
     if (made.run === undefined || handle === undefined)
       handle = await this.#attachTo(id, definition, created, 'registered' in made && made.registered);
-    this.#killOn(options.signal, id, created.by);
+    if (handle.can('kill')) this.#killOn(options.signal, id, created.by);
     return handle;
   }
 

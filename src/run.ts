@@ -141,10 +141,7 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
   }
 
   /** The call fails with ApprovalDeniedError. @throws as `approve` */
-  async deny(
-    call: string,
-    options: Asking & { hash?: string; reason?: string } = {},
-  ): Promise<Ack> {
+  async deny(call: string, options: Asking & { hash?: string; reason?: string } = {}): Promise<Ack> {
     const { by, hash, reason = 'no reason given' } = optionsOf('deny', options);
     return this.#decide({ type: 'deny', call, reason: checkedText(reason, 'reason') }, by, hash);
   }

@@ -172,11 +172,7 @@ export class Troupe {
    */
   async kill(target: string, reason?: string, options?: KillOptions): Promise<RunReceipt>;
   async kill(target: Width, reason?: string, options?: KillOptions): Promise<Receipt>;
-  async kill(
-    target: string | Width,
-    reason = 'killed',
-    options: KillOptions = {},
-  ): Promise<RunReceipt | Receipt> {
+  async kill(target: string | Width, reason = 'killed', options: KillOptions = {}): Promise<RunReceipt | Receipt> {
     this.#mustBeOpen();
     const { by, grace = '5s' } = optionsOf('kill', options);
     const graceMs = Math.ceil(milliseconds(grace, 'grace of a kill', MAX_GRACE_MS));

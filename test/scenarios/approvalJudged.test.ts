@@ -52,10 +52,11 @@ describe('what a call is given', () => {
       if (parsed !== undefined) parsed.cents = 999;
     });
     const [shown] = await run.approvals();
-    (shown?.input as { cents: number }).cents = 1_000_000;
-    (shown?.approvers as string[]).push('mallory');
+    if (shown === undefined) throw new Error('nothing waits');
+    (shown.input as { cents: number }).cents = 1_000_000;
+    (shown.approvers as string[]).push('mallory');
     await expect(run.approve('body', { by: 'mallory' })).rejects.toThrow('may not decide');
-    await run.approve('body', { by: 'ana', hash: shown?.hash ?? '' });
+    await run.approve('body', { by: 'ana', hash: shown.hash });
     await run.result();
     expect(paid).toEqual([{ cents: 100 }]);
   });

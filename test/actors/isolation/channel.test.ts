@@ -91,7 +91,8 @@ test('what would take too much memory is not unpacked, and nothing is heard behi
   arrives(head(many.length));
   arrives(many);
   arrives(message('later'));
-  expect([heard, ended]).toEqual([[], [expect.stringContaining('more than 130 MiB of values')]]);
+  expect(heard.length).toBe(0);
+  expect(ended).toEqual([expect.stringContaining('more than 130 MiB of values')]);
 });
 
 test('the longest text that a value may be is heard', () => {
