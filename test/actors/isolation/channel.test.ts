@@ -100,4 +100,4 @@ test('the longest text that a value may be is heard', () => {
   arrives(message({ type: 'succeeded', output: text }));
   expect(ended).toEqual([]);
   expect((heard as { output: string }[])[0]?.output === text).toBe(true);
-});
+}, 30_000);
