@@ -90,6 +90,8 @@ export class Adopting {
     );
     if (folded.run.end !== undefined) {
       parked.remove(id);
+      // Whoever has ended it may not live to forget it.
+      this.#ports.loose.add(id);
       throw ended(id, folded.run.status, 'recover');
     }
     await this.#mustBeWanted(folded.run);
