@@ -1,7 +1,6 @@
 import { ReplayDivergenceError, TroupeError } from '../../protocol/errors.ts';
 import type { Width } from '../../protocol/receipt.ts';
 import type { RunHandle } from '../../run.ts';
-import type { Troupe } from '../../troupe.ts';
 import type { Audit } from './checks/audit.ts';
 import { ENOUGH } from './checks/switches.ts';
 import type { Cluster } from './cluster.ts';
@@ -184,7 +183,7 @@ export class People {
           ({ troupe }) => troupe && this.#wide.kill(this.#widthOf(known, width), troupe),
         );
       case 'fork':
-        return this.#at(`forks ${run}`, by, ({ troupe }) => troupe && this.#fork(known, name, troupe));
+        return this.#at(`forks ${run}`, by, (process) => this.#fork(known, name, process));
       case 'lift':
         return this.#at(
           `lifts what ${run} is of`,
@@ -211,7 +210,9 @@ export class People {
     }
   }
 
-  async #fork(from: Known, act: string, troupe: Troupe): Promise<void> {
+  async #fork(from: Known, act: string, process: Process): Promise<void> {
+    const { troupe } = process;
+    if (troupe === undefined) return;
     // Of its own, so that what is left out of a plan changes nothing here.
     const random = new Random(this.#seed, act);
     const { name: run } = from.plan;
@@ -221,8 +222,9 @@ export class People {
     this.known.set(id, known);
     const where = `${id} at ${options.at ?? 'its end'}, ${Object.keys(options.replace ?? {}).join() || 'nothing'} replaced`;
     this.#trace(`${run} is to be forked as ${where}`);
+    this.#starting.set(id, process);
     try {
-      await troupe.fork(run, { ...options, id });
+      await troupe.fork(run, { ...options, id }).finally(() => this.#starting.delete(id));
     } catch (error) {
       if (!(mayDiverge && error instanceof ReplayDivergenceError)) throw error;
       const { seq } = error.context as { seq: number };
