@@ -90,7 +90,7 @@ export class Runs {
     const here = { owner, journal, clock, report, register, live, parked };
     const presence = (this.#presence = new Presence(backend, clock, report));
     const heard: Heard = {
-      inbox: (run) => this.mail.heard(run),
+      inbox: (run) => void this.mail.heard(run),
       kill: (run, about) => this.#lost.killed(run, about),
       missed: () => {
         lookAgain();
@@ -257,7 +257,7 @@ export class Runs {
 
   /** Signals were missed. */
   #lookAgain(): void {
-    for (const id of this.creating.under()) this.mail.heard(id);
+    for (const id of this.creating.under()) void this.mail.heard(id);
     for (const id of this.#live.keys()) {
       void this.mail.read(id);
       this.#lost.look(id);

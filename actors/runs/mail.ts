@@ -34,8 +34,8 @@ export interface MailPorts {
 export class Mail {
   readonly #ports: MailPorts;
   readonly #reading = new Map<RunId, Promise<void>>();
-  /** Could not be read, and are tried again. */
-  readonly #failed = new Set<RunId>();
+  /** The next look at what could not be read. */
+  readonly #again = new Map<RunId, Promise<void>>();
   readonly #posting = new Map<RunId, Promise<unknown>>();
 
   constructor(ports: MailPorts) {
@@ -82,12 +82,15 @@ export class Mail {
   }
 
   /** Its inbox has grown, somebody says. */
-  heard(run: RunId): void {
+  async heard(run: RunId): Promise<void> {
     const { live, parked, creating } = this.#ports;
     const begins = creating.of(run);
-    if (begins !== undefined) void begins.then(() => this.heard(run));
-    else if (live.has(run)) void this.read(run);
-    else if (parked.has(run)) this.#ports.wake(run);
+    if (begins !== undefined) {
+      await begins;
+      return this.heard(run);
+    }
+    if (live.has(run)) return this.read(run);
+    if (parked.has(run)) this.#ports.wake(run);
   }
 
   /** One reader for each run; a signal that comes while one reads is followed by another look. */
@@ -100,7 +103,7 @@ export class Mail {
         return run === undefined ? undefined : take(run, this.#ports);
       })
       .then(
-        () => void this.#failed.delete(id),
+        () => void this.#again.delete(id),
         (error: unknown) => this.#notRead(id, error),
       )
       .finally(() => {
@@ -112,22 +115,22 @@ export class Mail {
 
   /** As `read`, until it could be. */
   async catchUp(id: RunId): Promise<void> {
-    const { live, clock } = this.#ports;
-    for (;;) {
-      await this.read(id);
-      if (!this.#failed.has(id) || !live.has(id) || this.#ports.closed()) return;
-      await new Promise<void>((resolve) => void clock.setTimeout(resolve, AGAIN_MS));
-    }
+    await this.read(id);
+    for (let again = this.#again.get(id); again !== undefined; again = this.#again.get(id)) await again;
   }
 
   /** What may work later is tried again: nobody signals it a second time. */
   #notRead(run: RunId, error: unknown): void {
-    const { report, clock } = this.#ports;
+    const { report, clock, live } = this.#ports;
     report(error, `run ${run}: reading its inbox`);
-    this.#failed.delete(run);
+    this.#again.delete(run);
     if (!mayWorkLater(error)) return;
-    this.#failed.add(run);
-    clock.setTimeout(() => this.#ports.closed() || this.heard(run), AGAIN_MS, false);
+    const again = new Promise<void>((resolve) => void clock.setTimeout(resolve, AGAIN_MS, live.has(run))).then(() => {
+      if (this.#again.get(run) !== again) return;
+      this.#again.delete(run);
+      return this.#ports.closed() ? undefined : this.heard(run);
+    });
+    this.#again.set(run, again);
   }
 
   /** A message may be on its way from its inbox. */
