@@ -255,6 +255,11 @@ export class Runs {
     await this.forgetting.concludeOrReport(id, beginning.event.parent);
   }
 
+  /** What was left for the runs that live here while this process stood still. */
+  async hears(): Promise<void> {
+    await Promise.all(Array.from(this.#live.keys(), (id) => this.mail.read(id)));
+  }
+
   /** Signals were missed. */
   #lookAgain(): void {
     for (const id of this.creating.under()) void this.mail.heard(id);

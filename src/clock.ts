@@ -25,6 +25,9 @@ export function systemClock(): Clock {
   };
 }
 
+/** So late nothing rings unless a process stood still: stopped by a signal, asleep, or kept from its event loop. */
+const STOOD_STILL_MS = 1_000;
+
 export interface Deadline {
   readonly due: number;
   /** Breaks ties: the order in which its run scheduled it; between runs, the key. */
@@ -44,6 +47,7 @@ const before = (a: Deadline, b: Deadline): boolean =>
  * D1. Nothing fires before it is due.
  * D2. What is due fires in order of due time, then order, then key, however late.
  * D3. Closed, it fires and takes nothing more.
+ * D4. Behind a time in which the process stood still nothing fires before `hears` has resolved: what others asked for meanwhile comes first.
  */
 export class Deadlines {
   readonly #clock: Clock;
@@ -51,9 +55,12 @@ export class Deadlines {
   #timer: unknown;
   #timerDue = Infinity;
   #closed = false;
+  readonly #hears: (() => Promise<void>) | undefined;
+  #hearing = false;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, hears?: () => Promise<void>) {
     this.#clock = clock;
+    this.#hears = hears;
   }
 
   add(due: number, order: number, key: string, fire: () => void): Deadline {
@@ -92,15 +99,26 @@ export class Deadlines {
 
   #arm(): void {
     const due = this.#heap[0]?.due ?? Infinity;
-    if (due >= this.#timerDue || due === Infinity) return;
+    if (this.#hearing || due >= this.#timerDue || due === Infinity) return;
     this.#clock.clearTimeout(this.#timer);
     this.#timerDue = due;
     const wait = Math.min(Math.max(0, due - this.#clock.now()), MAX_TIMEOUT_MS);
-    this.#timer = this.#clock.setTimeout(() => this.#fire(), wait);
+    this.#timer = this.#clock.setTimeout(() => this.#ring(), wait);
+  }
+
+  #ring(): void {
+    this.#timerDue = Infinity;
+    const due = this.#heap[0]?.due ?? Infinity;
+    if (this.#hears === undefined || this.#clock.now() - due < STOOD_STILL_MS) return this.#fire();
+    // D4.
+    this.#hearing = true;
+    void this.#hears().then(() => {
+      this.#hearing = false;
+      this.#fire();
+    });
   }
 
   #fire(): void {
-    this.#timerDue = Infinity;
     const now = this.#clock.now();
     try {
       for (let next = this.#heap[0]; next !== undefined && next.due <= now; next = this.#heap[0]) {

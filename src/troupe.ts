@@ -78,7 +78,7 @@ export class Troupe {
     this.#clock = clock;
     this.#principal = principal;
     this.#definitions = new Definitions(clock, toolbox(options.tools ?? []));
-    this.#deadlines = new Deadlines(clock);
+    this.#deadlines = new Deadlines(clock, () => this.#runs.hears());
     this.#allotments = new Allotments(backend, clock, report);
     this.#runs = new Runs({
       backend,

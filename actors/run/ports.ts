@@ -25,7 +25,6 @@ export interface Children {
   end(child: RunId): Promise<Outcome | undefined>;
   /** Of its budget, by its end. */
   spent(child: RunId): Promise<Spent>;
-  /** It lives or rests here, and waits for somebody. */
   /** It waits for somebody. `here`: what is said of one that is not in this process. */
   waits(child: RunId, here: boolean): boolean;
   /** Kills it. */

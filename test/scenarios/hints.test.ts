@@ -73,6 +73,32 @@ describe('a message', () => {
     await until(() => near.getSnapshot()?.context.seen.length === 1, 'it is taken');
   });
 
+  test('that was acknowledged while the process of its run stood still comes before what fell due there', async () => {
+    const deadline = durable(
+      setup({ types: { events: {} as { type: 'GO' } } }).createMachine({
+        initial: 'waiting',
+        states: {
+          waiting: { on: { GO: 'went' }, after: { 5_000: 'late' } },
+          went: { type: 'final' },
+          late: { type: 'final' },
+        },
+      }),
+      { name: 'deadline', version: '1' },
+    );
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const reported: string[] = [];
+    const owner = await opened({ backend: store, clock, report: (_, where) => void reported.push(where) });
+    const other = await opened({ backend: store });
+    const near = await owner.start(deadline, undefined, { id: 'x' });
+    const far = await other.attach('x', deadline);
+    store.failOnce('read', broken());
+    await far.send({ type: 'GO' });
+    await until(() => reported.length > 0, 'its inbox cannot be read');
+    clock.jump(60_000);
+    await near.result();
+    expect(near.getSnapshot()?.value).toBe('went');
+  });
+
   test('to a run that is on record already, and is registered at this moment, is taken once it lives', async () => {
     const store = new FaultyStore();
     const owner = await opened({ backend: store });

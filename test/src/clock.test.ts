@@ -139,6 +139,30 @@ describe('deadlines', () => {
     expect(fired).toEqual(['z@100', 'a@100', 'b@100', 'c@100']);
   });
 
+  test('behind a time in which the process stood still, fire when it has heard what was said meanwhile', async () => {
+    const clock = new CountingClock(0);
+    let hear = (): void => {};
+    const heard = new Promise<void>((resolve) => (hear = resolve));
+    const hears = vi.fn(() => heard);
+    const deadlines = new Deadlines(clock, hears);
+    const fired: string[] = [];
+    const add = (due: number, key: string): Deadline =>
+      deadlines.add(due, 0, key, () => fired.push(`${key}@${clock.now()}`));
+    const needless = add(10, 'needless');
+    add(20, 'a');
+    clock.jump(2_000);
+    add(1_000, 'b');
+    clock.increment(10);
+    deadlines.remove(needless);
+    expect([fired, hears.mock.calls.length]).toEqual([[], 1]);
+    hear();
+    await heard;
+    expect(fired).toEqual(['a@2010', 'b@2010']);
+    add(2_020, 'c');
+    clock.increment(900);
+    expect([fired.at(-1), hears.mock.calls.length]).toEqual(['c@2020', 1]);
+  });
+
   test('an earlier one takes the place of the timer that is armed', () => {
     const { clock, fired, add } = make();
     add(100, 'late');
