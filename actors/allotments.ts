@@ -173,10 +173,11 @@ export class Allotments {
 
   /** A3. Somebody else was faster, or it could not be created. */
   async #notCreated(tenant: TenantId, run: RunId): Promise<void> {
-    if (await this.#isThere(tenant, run)) return;
     await this.#funds.change(tenant, async (before) => {
       const known = before && drawingOf(before, run);
       if (before === undefined || known === undefined || this.#starting.has(startOf(tenant, run))) return {};
+      // Asked in turn: whoever begins to create it here meanwhile draws behind this.
+      if (await this.#isThere(tenant, run)) return {};
       const owners = known.owners.filter((owner) => owner !== this.#backend.owner);
       if (owners.length === known.owners.length) return {};
       if (owners.length === 0) return { fund: without(before, run) };

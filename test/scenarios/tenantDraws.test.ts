@@ -3,7 +3,7 @@ import { setup } from 'xstate';
 import { z } from 'zod';
 import { durable, StorageFullError, tool, ValidationError, type Troupe } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
-import { SimulatedClock } from '../support/simulatedClock.ts';
+import { SimulatedClock, still } from '../support/simulatedClock.ts';
 import { openedWith } from '../support/opened.ts';
 
 /** What a run draws of its tenant's budget where others start at the same time, or the budget changes meanwhile. */
@@ -39,6 +39,28 @@ describe('a draw of nothing', () => {
     expect([first?.status, second?.status]).toEqual(['rejected', 'fulfilled']);
     expect((await (await troupe.attach('one')).result()).error?.code).toBe('BUDGET_EXCEEDED');
     expect((await troupe.budgetOf('acme'))?.spent.tokens).toBe(0);
+  });
+});
+
+describe('a start that fails', () => {
+  test('gives nothing back that the run lives on which another start has created meanwhile', async () => {
+    const store = new FaultyStore();
+    const troupe = await opened({ backend: store });
+    await troupe.setBudget({ tenant: 'acme', period: '1d', tokens: 100 });
+    const start = () => troupe.start(waiting, undefined, { id: 'one', tenant: 'acme', budget: { tokens: 100 } });
+    const append = store.holdOnce('append');
+    store.failOnce('append', new StorageFullError('full', {}), 'one');
+    const first = start();
+    await append.reached;
+    const tail = store.holdOnce('tail');
+    append.release();
+    await tail.reached;
+    const second = start();
+    await still();
+    tail.release();
+    await expect(first).rejects.toThrow(StorageFullError);
+    expect((await second).status).toBe('running');
+    expect((await drawnOf(troupe, 'acme'))?.tokens).toBe(100);
   });
 });
 

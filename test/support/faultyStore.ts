@@ -1,7 +1,7 @@
 import { ClosedError, embedded, type Backend, type BackendFactory, type OwnerId } from '../../src/index.ts';
 
-/** `put`: of an unfinished run; `written`: one that is done, and not acknowledged; `budget`: a put of a tenant's. */
-type Operation = 'append' | 'put' | 'written' | 'budget' | 'read';
+/** `put`: of an unfinished run; `written`: one that is done, and not acknowledged; `budget`: a put of a tenant's; `tail`: what it says is old when it comes. */
+type Operation = 'append' | 'put' | 'written' | 'budget' | 'read' | 'tail';
 
 /** One store in memory that outlives the troupes opened on it, and fails or waits where it is told to. */
 export class FaultyStore implements BackendFactory {
@@ -72,7 +72,11 @@ export class FaultyStore implements BackendFactory {
           return journal.append(...entries);
         },
         read: (run, from) => this.#counted(run, journal.read(run, from), owner),
-        tail: (run) => journal.tail(run),
+        tail: async (run) => {
+          const last = await journal.tail(run);
+          await this.#take('tail', owner);
+          return last;
+        },
         list: () => journal.list(),
         watch: (run, changed) => journal.watch(run, changed),
       },
