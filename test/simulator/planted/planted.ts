@@ -271,7 +271,7 @@ export const planted: readonly Planted[] = [
     name: 'parked-run-misses-its-mail',
     promise: 'L1',
     file: 'actors/runs/mail.ts',
-    find: `    else if (parked.has(run)) this.#ports.wake(run);
+    find: `    if (parked.has(run)) this.#ports.wake(run);
   }
 
   /** One reader`,
