@@ -16,15 +16,10 @@ import type { Backend } from '../src/backend.ts';
 import type { Clock } from '../src/clock.ts';
 import { amountOf, limitsOf, spentOf } from '../src/protocol/amount.ts';
 import type { Budget, Limits, Spent } from '../src/protocol/entry.ts';
-import {
-  BudgetExceededError,
-  CorruptJournalError,
-  NotFoundError,
-  UnsupportedFormatError,
-  ValidationError,
-} from '../src/protocol/errors.ts';
-import type { OwnerId, RunId, TenantId } from '../src/protocol/ids.ts';
+import { BudgetExceededError, NotFoundError, ValidationError } from '../src/protocol/errors.ts';
+import type { RunId, TenantId } from '../src/protocol/ids.ts';
 import type { ForkAsked } from './copied.ts';
+import { Draws } from './draws.ts';
 import { Funds } from './funds.ts';
 import { insist } from './runs/later.ts';
 import { budgetAt, createdOf, spentBy } from './spending.ts';
@@ -61,6 +56,7 @@ export class Allotments {
   readonly #backend: Backend;
   readonly #clock: Clock;
   readonly #funds: Funds;
+  readonly #draws: Draws;
   readonly #endings = new Set<Promise<void>>();
   /** Runs that are being created here for a tenant, and by how many at once. */
   readonly #starting = new Map<string, number>();
@@ -71,7 +67,8 @@ export class Allotments {
     this.#backend = backend;
     this.#clock = clock;
     this.#report = report;
-    this.#funds = new Funds(backend.registry, report);
+    this.#draws = new Draws(backend, (tenant, run) => this.#starting.has(startOf(tenant, run)));
+    this.#funds = new Funds(backend.registry, (tenant, fund) => this.#draws.standing(tenant, fund), report);
   }
 
   /** Resolves when what has ended has given back. */
@@ -86,12 +83,12 @@ export class Allotments {
     await this.#funds.change(tenant, async (before) => ({ fund: ruled(rules, before, this.#clock.now()) }));
   }
 
-  /** What has ended here has given back by then. */
+  /** What has ended here has given back by then; what was drawn for nothing does not count. */
   async of(tenant: TenantId): Promise<TenantBudget | undefined> {
     await Promise.allSettled(this.#endings);
     const found = await this.#funds.get(tenant);
     if (found === undefined) return undefined;
-    const fund = this.#now(found);
+    const fund = await this.#draws.standing(tenant, this.#now(found));
     const { limits, periodMs, perRun, since, spent, open } = fund;
     return {
       tenant,
@@ -177,7 +174,7 @@ export class Allotments {
       const known = before && drawingOf(before, run);
       if (before === undefined || known === undefined || this.#starting.has(startOf(tenant, run))) return {};
       // Asked in turn: whoever begins to create it here meanwhile draws behind this.
-      if (await this.#isThere(tenant, run)) return {};
+      if (await this.#draws.isThere(tenant, run)) return {};
       const owners = known.owners.filter((owner) => owner !== this.#backend.owner);
       if (owners.length === known.owners.length) return {};
       if (owners.length === 0) return { fund: without(before, run) };
@@ -288,38 +285,15 @@ export class Allotments {
   /** The fund, if what it has drawn and spent is within its limits; without what was drawn for nothing, if that helps. @throws BudgetExceededError */
   async #withRoom(tenant: TenantId, fund: Fund, run: RunId): Promise<Fund> {
     if (overdrawn(fund, run) === undefined) return fund;
-    const open: Fund['open'] = {};
-    for (const [other, drawing] of Object.entries(fund.open))
-      if (other === run || (await this.#stands(tenant, other as RunId, drawing.owners))) open[other] = drawing;
-    const over = overdrawn({ ...fund, open }, run);
-    if (over === undefined) return { ...fund, open };
+    const standing = await this.#draws.standing(tenant, fund);
+    const over = overdrawn(standing, run);
+    if (over === undefined) return standing;
     const { resource, spent, limit, wanted } = over;
     const context = { resource, spent, limit, tenant };
     throw new BudgetExceededError(
       `The budget of tenant ${tenant} has too little left for run ${run}: of ${limit} ${resource}, ${spent} are spent or drawn, and it would draw ${wanted}. Give it less, or wait for ${new Date(fund.since + fund.periodMs).toISOString()}.`,
       context,
     );
-  }
-
-  /** A3. */
-  async #stands(tenant: TenantId, run: RunId, owners: readonly OwnerId[]): Promise<boolean> {
-    const here = this.#starting.has(startOf(tenant, run));
-    for (const owner of owners)
-      if (owner === this.#backend.owner ? here : await this.#backend.alive(owner)) return true;
-    return this.#isThere(tenant, run);
-  }
-
-  /** A run of that id that is another tenant's has drawn nothing of this one's. */
-  async #isThere(tenant: TenantId, run: RunId): Promise<boolean> {
-    const { journal } = this.#backend;
-    if ((await journal.tail(run)) === undefined) return false;
-    try {
-      return (await createdOf(run, journal))?.tenant === tenant;
-    } catch (error) {
-      // Nobody can tell whose it is.
-      if (error instanceof CorruptJournalError || error instanceof UnsupportedFormatError) return true;
-      throw error;
-    }
   }
 
   #now(fund: Fund): Fund {

@@ -1,6 +1,7 @@
 import { toData } from '../src/codec.ts';
 import { hash as digest } from 'node:crypto';
 import type { AnyActorRef, AnyMachineSnapshot } from 'xstate';
+import { kept } from '../machines/kept.ts';
 import { mustDecide } from '../src/deciding.ts';
 import { NotFoundError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
@@ -31,7 +32,7 @@ export function approvalsIn(system: DurableSystem): Approval[] {
 
 /** A3, A4. Whoever changes what he is shown changes nothing of the call. */
 function shown({ approval: own, attempt }: Waiting, { host: { run } }: DurableSystem): Approval {
-  const approval = toData(own, 'approval') as Approval;
+  const approval = toData(kept(own), 'approval') as Approval;
   if (approval.run === run && attempt === 1) return approval;
   return { ...approval, run, hash: digest('sha256', `${approval.hash}/${run}/${attempt}`, 'hex') };
 }
@@ -82,7 +83,7 @@ export function decided(
     );
   }
   mustDecide(shown(found, system), { hash, by });
-  const { approval } = found;
+  const approval = kept(found.approval);
   const event =
     message.type === 'approve'
       ? { type: 'troupe.approve', hash: approval.hash, by }

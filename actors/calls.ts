@@ -266,8 +266,8 @@ export class Calls {
     const cause = asked?.cause ?? leaf.cause;
     const begin = (): void => {
       if (this.#host.stopped()) return;
-      // Paused while its intent was on its way.
-      if (!leaf.over && this.#host.paused()) return void this.#held.push(begin);
+      // Switched off while its intent was on its way. What is paused meanwhile was not paused before it.
+      if (!leaf.over && this.#host.switchedOff()) return void this.#held.push(begin);
       if (!leaf.over) return this.#host.system().begin(leaf);
       // Its state was left before its intent was acknowledged: it is over without having begun, and has cost nothing.
       this.#pump.enqueue({ type: 'leaf.abandoned', target: leaf.key, event: { cost: {} }, cause: leaf.cause });

@@ -4,6 +4,7 @@ import { allotment } from '../machines/policy/budget.ts';
 import { checkedBudget, type BudgetOptions } from '../src/define/budget.ts';
 import type { AnyDefinition } from '../src/define/definition.ts';
 import { checkedOptions } from '../src/define/options.ts';
+import { beginOf, type Child, type Entry } from '../src/protocol/entry.ts';
 import { ValidationError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import type { InputOf, OutputOf } from '../src/options.ts';
@@ -67,6 +68,12 @@ export function childRun<D extends AnyDefinition>(
 /** C1. */
 export const childId = (parent: RunId, call: string): RunId =>
   hash('sha256', `${parent}/${call}`, 'base64url').slice(0, 24).replace(/^-/, '_') as RunId;
+
+/** The run that this entry says was begun, by the run whose entry it is: those that a fork has from another run were begun by that one. */
+export function childIn(entry: Entry): Child | undefined {
+  const child = beginOf(entry)?.child;
+  return child?.run === childId(entry.run, entry.target) ? child : undefined;
+}
 
 /** The definition of the runs that this source begins; undefined for any other source. */
 export const begunBy = (logic: unknown): AnyDefinition | undefined => children.get(logic as AnyActorLogic)?.();

@@ -1,6 +1,7 @@
-import { beginOf, type Child, type Entry, type Spent } from '../src/protocol/entry.ts';
+import type { Child, Entry, Spent } from '../src/protocol/entry.ts';
 import { NotFoundError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
+import { childIn } from './child.ts';
 import type { SaidBy } from './doubts.ts';
 import type { Outcome } from './end.ts';
 import type { Gate } from './gate.ts';
@@ -39,7 +40,7 @@ export class ChildCalls {
 
   note(entry: Entry): void {
     const { type, target } = entry;
-    const begun = beginOf(entry)?.child;
+    const begun = childIn(entry);
     if (begun !== undefined) (this.#children ??= new Map()).set(target, begun);
     if (type !== 'leaf.abandoned') return;
     const child = this.#children?.get(target);

@@ -8,6 +8,7 @@ import type { RunId } from '../src/protocol/ids.ts';
 import type { Resolved } from './body.ts';
 import { childId } from './child.ts';
 import type { Ended, Outcome } from './end.ts';
+import { Elsewhere, type ElsewherePorts } from './elsewhere.ts';
 import { readEnd } from './owner.ts';
 import type { Children } from './run/ports.ts';
 import type { Run } from './run.ts';
@@ -16,13 +17,11 @@ import type { ChildAsked } from './system/node.ts';
 /** What a definition says of itself in the first entry of its runs. */
 export type Begins = Pick<EntryEvents['run.created'], 'definition' | 'version' | 'chart' | 'input' | 'spec'>;
 
-export interface ChildPorts {
+export interface ChildPorts extends ElsewherePorts {
   readonly journal: Journal;
   /** @throws ValidationError */
   begins(definition: AnyDefinition, input: unknown): { body: Resolved; begins: Begins };
   live(run: RunId): Run | undefined;
-  /** Undefined: it is not in this process. */
-  waits(run: RunId): boolean | undefined;
   /** Begins it, or brings it here if it is there and nobody alive has it. */
   ensure(
     run: RunId,
@@ -36,11 +35,13 @@ export interface ChildPorts {
 /** The runs that calls of runs of this process have begun. */
 export class ChildRuns implements Children {
   readonly #ports: ChildPorts;
+  readonly #elsewhere: Elsewhere;
   /** Calls that begin a child, or look how it has ended, by parent; those that only wait are not among them. */
   readonly #looking = new Map<RunId, Set<string>>();
 
   constructor(ports: ChildPorts) {
     this.#ports = ports;
+    this.#elsewhere = new Elsewhere(ports);
   }
 
   async run(parent: Run, call: string, input: unknown, { definition, budget, signal }: ChildAsked): Promise<unknown> {
@@ -60,7 +61,7 @@ export class ChildRuns implements Children {
     try {
       await this.#ports.ensure(id, created, body, signal);
       const live = this.#ports.live(id);
-      const outcome = await this.#ended(id, signal, look);
+      const outcome = await this.#ended(id, parent.id, signal, look);
       parent.calls.gate.childSpent(call, live?.end === undefined ? await this.spent(id) : live.calls.gate.spent);
       if ('error' in outcome) throw outcome.error;
       return outcome.output;
@@ -87,13 +88,20 @@ export class ChildRuns implements Children {
     return end && outcomeOf(end);
   }
 
+  async begun(child: RunId): Promise<EntryEvents['run.created'] | undefined> {
+    const { journal } = this.#ports;
+    for await (const { entry } of unseal(child, journal.read(child)))
+      return entry.type === 'run.created' && (await this.end(child)) === undefined ? entry.event : undefined;
+    return undefined;
+  }
+
   spent(child: RunId): Promise<Spent> {
     return spentIn(unseal(child, this.#ports.journal.read(child)));
   }
 
   /** It waits for somebody. `here`: one that is not in this process counts as waiting, as whoever asks does nothing about it. */
   waits(child: RunId, here: boolean): boolean {
-    return this.#ports.waits(child) ?? here;
+    return this.#ports.waits(child) ?? (here || this.#elsewhere.waits(child));
   }
 
   async leave(child: RunId, parent: RunId): Promise<void> {
@@ -101,7 +109,7 @@ export class ChildRuns implements Children {
   }
 
   /** Wherever it lives. Rejects when nobody wants to know any more. */
-  async #ended(id: RunId, signal: AbortSignal, look: (looks: boolean) => void): Promise<Outcome> {
+  async #ended(id: RunId, parent: RunId, signal: AbortSignal, look: (looks: boolean) => void): Promise<Outcome> {
     const { journal } = this.#ports;
     let [told, over] = [false, false];
     let tell = (): void => {};
@@ -125,10 +133,12 @@ export class ChildRuns implements Children {
         else unwatch ??= journal.watch(id, changed);
         if (told) continue;
         look(false);
+        if (live === undefined) this.#elsewhere.changed(id, parent);
         await new Promise<void>((resolve) => (tell = resolve));
       }
     } finally {
       over = true;
+      this.#elsewhere.forget(id);
       signal.removeEventListener('abort', changed);
       unwatch?.();
     }

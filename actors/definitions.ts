@@ -1,7 +1,9 @@
 import type { Clock } from '../src/clock.ts';
 import { toData } from '../src/codec.ts';
 import type { AnyDefinition } from '../src/define/definition.ts';
+import { DEFINITION } from '../src/define/expected.ts';
 import { checkedInput } from '../src/define/input.ts';
+import { mustBe } from '../src/define/options.ts';
 import type { Toolbox } from '../src/define/toolbox.ts';
 import type { Beginning, EntryEvents } from '../src/protocol/entry.ts';
 import { DefinitionChangedError, ValidationError } from '../src/protocol/errors.ts';
@@ -33,6 +35,7 @@ export class Definitions {
 
   /** @throws ValidationError */
   mustBeOnly(definition: AnyDefinition): void {
+    mustBeDefinition(definition);
     const known = this.#known.get(definition.name);
     if (known !== undefined && known !== definition && !(known.kind === 'plan' && known.parsed))
       throw new ValidationError(`Two definitions are named ${definition.name}; rename one.`, {
@@ -40,8 +43,9 @@ export class Definitions {
       });
   }
 
-  /** Given or not. */
+  /** Given or not. @throws ValidationError */
   bodyOf(definition: AnyDefinition): Resolved {
+    mustBeDefinition(definition);
     return this.#bodies.of(definition);
   }
 
@@ -80,6 +84,10 @@ export class Definitions {
     await this.#bodies.stop();
   }
 }
+
+/** Whoever has no types to hold him back is told here. @throws ValidationError */
+export const mustBeDefinition = (given: AnyDefinition): void =>
+  mustBe(given, DEFINITION, 'What a run is of', 'definition');
 
 /** What a run is of. */
 export const whatOf = (

@@ -4,6 +4,7 @@ import type { Replacement } from '../src/define/replacement.ts';
 import { ENTRY_VERSION, isEnd, type Beginning, type Entry } from '../src/protocol/entry.ts';
 import { NotFoundError, ValidationError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
+import { text } from '../src/protocol/shown.ts';
 import { copied, type ForkAsked } from './copied.ts';
 import { foldRun, migrate, type Migration } from './owner.ts';
 import type { Body, RunPorts } from './run/ports.ts';
@@ -88,7 +89,7 @@ function cutOf(run: RunId, entries: readonly Entry[], at: number | string | unde
   const cut = typeof at === 'string' ? labelled(run, entries, at) : (at ?? entries.length);
   if (Number.isInteger(cut) && cut >= 2 && cut <= entries.length) return cut;
   throw new ValidationError(
-    `Run ${run} can be forked at its entries 2 to ${entries.length}, before its end, not at ${String(at ?? cut)}.`,
+    `Run ${run} can be forked at its entries 2 to ${entries.length}, before its end, not at ${text(at ?? cut)}.`,
     { run, at, last: entries.length },
   );
 }

@@ -16,6 +16,8 @@ interface Changed<T> {
 /** The budgets of tenants, as the registry keeps them. */
 export class Funds {
   readonly #registry: Registry;
+  /** One without what was drawn for nothing. */
+  readonly #standing: (tenant: TenantId, fund: Fund) => Promise<Fund>;
   readonly #unwatch: Unwatch;
   /** Tenants that have one, as this process knows it: at most 200 ms old. */
   readonly #tenants = new Set<string>();
@@ -24,8 +26,13 @@ export class Funds {
   /** Changes of one from this process need not race each other. */
   readonly #turns = new Map<TenantId, Promise<unknown>>();
 
-  constructor(registry: Registry, report: (error: unknown, where: string) => void) {
+  constructor(
+    registry: Registry,
+    standing: (tenant: TenantId, fund: Fund) => Promise<Fund>,
+    report: (error: unknown, where: string) => void,
+  ) {
     this.#registry = registry;
+    this.#standing = standing;
     this.#unwatch = registry.watch(
       PREFIX,
       (key, now) => this.#know(key, now),
@@ -75,8 +82,8 @@ export class Funds {
       const found = await this.#registry.get(PREFIX + tenant);
       const { fund, result } = await next(found?.value as Fund | undefined);
       if (fund === undefined) return result as T;
-      mustFit(tenant, fund);
-      if ((await this.#registry.put(PREFIX + tenant, fund, found?.revision ?? 0)) === undefined) continue;
+      const kept = sizeOf(fund) <= MAX_BYTES ? fund : fitting(tenant, await this.#standing(tenant, fund));
+      if ((await this.#registry.put(PREFIX + tenant, kept, found?.revision ?? 0)) === undefined) continue;
       this.#tenants.add(tenant);
       return result as T;
     }
@@ -99,10 +106,12 @@ export class Funds {
   }
 }
 
+const sizeOf = (fund: Fund): number => encode(fund).byteLength;
+
 /** @throws OverloadedError */
-function mustFit(tenant: TenantId, fund: Fund): void {
-  const bytes = encode(fund).byteLength;
-  if (bytes <= MAX_BYTES) return;
+function fitting(tenant: TenantId, fund: Fund): Fund {
+  const bytes = sizeOf(fund);
+  if (bytes <= MAX_BYTES) return fund;
   const runs = Object.keys(fund.open).length;
   throw new OverloadedError(
     `Tenant ${tenant} has ${runs} runs that have not ended, which is more than its budget can keep (${bytes} bytes); start this one when some have ended.`,

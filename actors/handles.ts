@@ -42,8 +42,12 @@ export function handlePorts(ports: Ports): HandlePorts {
     say: async (run: RunId, message: Message): Promise<Ack> => {
       ports.mustBeOpen();
       // Its owner asks for it in its turn; whoever lives elsewhere is told before.
-      if (message.type === 'resume' && message.budget !== null && looking.live(run) === undefined)
+      if (message.type === 'resume' && message.budget !== null && looking.live(run) === undefined) {
+        // Where that cannot be seen here, its owner refuses what does not fit.
+        const folded = await looking.fold(run).catch(() => undefined);
+        await folded?.commands.mustBind(message.budget);
         await allotments.mayRaise(run, message.budget);
+      }
       return runs.mail.say(run, message);
     },
     refuse: async (run, message, error) => {

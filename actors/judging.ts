@@ -6,7 +6,7 @@ import { asFailure, encode, toData } from '../src/codec.ts';
 import { ValidationError } from '../src/protocol/errors.ts';
 import type { ApprovalSpec } from '../src/protocol/spec.ts';
 import { isRunning } from './durable.ts';
-import { parsed, parsedAtOnce } from './parsed.ts';
+import { parsedOnce } from './parsed.ts';
 import { addressOf, tracked } from './self.ts';
 import { told } from './told.ts';
 
@@ -27,23 +27,21 @@ export interface Judged {
 /** Says it to the call itself: at once where the schema need not wait. */
 export function judge(self: AnyActorRef, input: unknown, judged: Judged): void {
   const { tool, inputSchema } = judged;
-  let made: unknown;
+  let asked: ReturnType<typeof parsedOnce>;
   try {
-    made = parsedAtOnce(inputSchema, input, 'input', tool);
+    asked = parsedOnce(inputSchema, input, 'input', tool);
   } catch (error) {
-    if (error instanceof ValidationError) return self.send(refused(error));
-    // It has to wait, or it broke, and then it breaks again.
-    const made = parsed(inputSchema, input, 'input', tool).then(
-      (value) => judgement(self, value, judged),
-      (cause: unknown) => refused(told(cause)),
-    );
-    void tracked(
-      self,
-      made.then((said) => isRunning(self) && self.send(said)),
-    );
-    return;
+    return self.send(refused(told(error)));
   }
-  self.send(judgement(self, made, judged));
+  if (!(asked instanceof Promise)) return self.send(judgement(self, asked.made, judged));
+  const said = asked.then(
+    ({ made }) => judgement(self, made, judged),
+    (error: unknown) => refused(told(error)),
+  );
+  void tracked(
+    self,
+    said.then((judgement) => isRunning(self) && self.send(judgement)),
+  );
 }
 
 const refused = (error: unknown): Judgement => ({

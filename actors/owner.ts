@@ -94,7 +94,10 @@ export async function foldRun<Known extends { body: Body }>(
     const position = { seq: next.seq, epoch: next.epoch, hash, at: next.at };
     if (isBeginning(next)) {
       const known = bodyOf(next);
-      folded = { ...known, run: new Run(id, next, position, known.body, ports, folded?.run.summary) };
+      const run = new Run(id, next, position, known.body, ports, folded?.run.summary);
+      // Whoever began it again may not have come to killing it.
+      if (folded !== undefined) run.orphans.inherit(folded.run);
+      folded = { ...known, run };
     } else if (folded !== undefined) {
       mustBeShort(next, folded.run, ports);
       folded.run.advance(position);
@@ -157,7 +160,7 @@ export interface Migration {
 }
 
 /**
- * Takes a folded run over and begins it again, version by version. Calls under way are abandoned.
+ * Takes a folded run over and begins it again, version by version. Calls under way are abandoned, and what they had begun is killed once it is live.
  * Undefined when somebody else was faster. @throws DefinitionChangedError when a call is in doubt, or a migration throws
  */
 export async function migrate(
@@ -173,8 +176,6 @@ export async function migrate(
   run.fold(recovered);
   const calls = run.inDoubt().map(({ call }) => call);
   if (calls.length > 0) throw unmigrated(run, `${calls.join(', ')} is in doubt: resolve it with the version before`);
-  // The calls that wait for them are abandoned, and afterwards nobody would know of them.
-  for (const child of run.openChildren) await ports.children?.leave(child.run, run.id);
   const wasPaused = run.status === 'paused';
   let next = run;
   for (const { to, input } of migrations) {
@@ -183,7 +184,9 @@ export async function migrate(
     const continued = entry(run.id, { seq, epoch, at }, 'run.continued', begun, seq - 1) as Beginning;
     const sealed = seal(continued, stored.at(-1)?.hash ?? run.position.hash);
     stored.push(sealed);
-    next = new Run(run.id, continued, { seq, epoch, at, hash: sealed.hash }, to, ports, next.summary);
+    const last = next;
+    next = new Run(run.id, continued, { seq, epoch, at, hash: sealed.hash }, to, ports, last.summary);
+    next.orphans.inherit(last);
   }
   if (wasPaused) {
     const seq = after + 1 + stored.length;

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { ask } from '../src/define/schema.ts';
 import { ValidationError } from '../src/protocol/errors.ts';
 
 /** What a schema makes of a value: it may have defaults, transforms and refinements that are not pure, so each time something else. @throws ValidationError */
@@ -6,9 +7,17 @@ export async function parsed(schema: z.ZodType, value: unknown, what: string, to
   return taken(await schema.safeParseAsync(value), what, tool);
 }
 
-/** As `parsed`, at once. Throws something else where the schema has to wait. */
-export const parsedAtOnce = (schema: z.ZodType, value: unknown, what: string, tool: string): unknown =>
-  taken(schema.safeParse(value), what, tool);
+/** As `parsed`, at once where the schema need not wait. It is asked once. */
+export function parsedOnce(
+  schema: z.ZodType,
+  value: unknown,
+  what: string,
+  tool: string,
+): { made: unknown } | Promise<{ made: unknown }> {
+  const answer = ask(schema, value);
+  if (answer instanceof Promise) return answer.then((result) => ({ made: taken(result, what, tool) }));
+  return { made: taken(answer, what, tool) };
+}
 
 function taken(result: z.ZodSafeParseResult<unknown>, what: string, tool: string): unknown {
   if (result.success) return result.data;

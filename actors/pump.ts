@@ -19,6 +19,7 @@ import type { Said } from './said.ts';
  * P2. What waits while a group is under way travels with the next.
  * P3. Nothing is delivered that is not acknowledged, and nothing acknowledged is not delivered.
  * P4. After a refused append by which somebody else has become the owner nothing more is appended.
+ * P5. A call that may begin before its intent is on record counts, with what it costs, also where its run is killed at that moment.
  */
 
 export interface Position {
@@ -61,6 +62,12 @@ const RETRY_MS = 1_000;
 const canRide = ({ type, event }: Said): boolean =>
   type === 'leaf.abandoned' || (type === 'leaf.started' && event.effect !== 'irreversible');
 
+/** Did not wait for its intent. */
+const hasBegun = ({ type, event }: Said): boolean =>
+  type === 'leaf.succeeded'
+    ? event.begun !== undefined
+    : type === 'leaf.started' && event.effect !== 'irreversible' && event.child === undefined;
+
 const isIrreversible = ({ type, event }: Said): boolean => type === 'leaf.started' && event.effect === 'irreversible';
 
 export class Pump {
@@ -74,6 +81,8 @@ export class Pump {
   #queue: Pending[] = [];
   #underWay: Promise<void> | undefined;
   #stopped = false;
+  #stopping: Promise<void> | undefined;
+  #lost = false;
   #waiting = false;
   /** The end is enqueued: nothing may follow it. */
   #sealed = false;
@@ -136,13 +145,27 @@ export class Pump {
     return this.#queue.length === 0 && this.#underWay === undefined;
   }
 
-  /** Takes nothing more and lets the group under way end. */
-  async stop(): Promise<void> {
+  /** Takes nothing more and lets the group under way end; what has begun by then is recorded. */
+  stop(): Promise<void> {
     this.#stopped = true;
-    const left = this.#queue.splice(0);
+    this.#stopping ??= this.#stop(this.#queue.splice(0));
+    return this.#stopping;
+  }
+
+  async #stop(left: Pending[]): Promise<void> {
     await this.#underWay;
+    if (!this.#lost) await this.#record(left.filter(({ said }) => hasBegun(said)));
     for (const { refused } of left)
       refused?.(new ClosedError(`Run ${this.#run} was let go of before this was recorded.`, { run: this.#run }));
+  }
+
+  /** P5. Where that fails, what it has cost is not known. */
+  async #record(begun: Pending[]): Promise<void> {
+    try {
+      while (begun.length > 0) await this.#commit(begun.splice(0, MAX_GROUP));
+    } catch (error) {
+      if (!(error instanceof StaleOwnerError)) this.#host.report(error, `run ${this.#run}: recording what has begun`);
+    }
   }
 
   #wake(ride: boolean): void {
@@ -176,6 +199,18 @@ export class Pump {
   }
 
   async #append(group: Pending[]): Promise<void> {
+    try {
+      await this.#commit(group);
+    } catch (error) {
+      for (const { refused } of group) refused?.(error);
+      if (!(error instanceof StorageFullError)) throw error;
+      // Callers at a door have been told; what the run itself has to say waits for space.
+      this.#queue.unshift(...group.filter(({ refused }) => refused === undefined));
+      await this.#pause(error);
+    }
+  }
+
+  async #commit(group: readonly Pending[]): Promise<void> {
     const { seq: after, epoch, hash } = this.position;
     const at = Math.max(this.position.at, this.#clock.now());
     const entries: Entry[] = [];
@@ -191,18 +226,10 @@ export class Pump {
     }
     // An end without an irreversible call behind it may be lost with the power: what led to it can be done again (decision 1).
     const barrier = group.some(({ said }) => isIrreversible(said) || (this.irreversible && isEnd(said.type)));
-    try {
-      const level = await this.#write(stored, { epoch, after, barrier });
-      Object.assign(this.position, { seq: after + group.length, hash: before, at });
-      this.#host.deliver(entries);
-      for (const { acknowledged, seq } of group) acknowledged?.({ seq, level });
-    } catch (error) {
-      for (const { refused } of group) refused?.(error);
-      if (!(error instanceof StorageFullError)) throw error;
-      // Callers at a door have been told; what the run itself has to say waits for space.
-      this.#queue.unshift(...group.filter(({ refused }) => refused === undefined));
-      await this.#pause(error);
-    }
+    const level = await this.#write(stored, { epoch, after, barrier });
+    Object.assign(this.position, { seq: after + group.length, hash: before, at });
+    this.#host.deliver(entries);
+    for (const { acknowledged, seq } of group) acknowledged?.({ seq, level });
   }
 
   /** Until it is written or it is certain that it will not be. @throws StorageFullError: nothing was written; StaleOwnerError */
@@ -252,6 +279,7 @@ export class Pump {
 
   #lose(error: unknown): void {
     this.#stopped = true;
+    this.#lost = true;
     for (const { refused } of this.#queue.splice(0)) refused?.(error);
     this.#host.lost(error);
   }

@@ -106,6 +106,9 @@ export class Runs {
       begins,
       live: (run) => live.get(run),
       waits: (run) => live.get(run)?.rest.waits ?? (parked.has(run) ? this.waits(run) : undefined),
+      clock,
+      fold: (run) => this.reading.fold(run),
+      reconsider: (run) => this.#reconsider(run),
       ensure: (run, created, body, signal) =>
         ensure(run, created, body, signal, { ...here, creating: this.creating, adopt, forget, closed }),
       kill: (run, asked) =>
@@ -123,7 +126,7 @@ export class Runs {
       journal,
       rests: (run) => {
         this.#parking.rests(run);
-        this.#reconsiderAbove(run);
+        this.#reconsider(run.beginning.event.parent?.run);
       },
       over: (run) => this.#over(run),
       off: ({ beginning: { event } }) => switches.off(event) !== undefined,
@@ -146,14 +149,27 @@ export class Runs {
 
     // What is under way with them in parts that are made later.
     const being = {
-      creating: { of: (run: RunId) => this.creating.of(run) },
+      creating: {
+        of: (run: RunId) => this.creating.of(run),
+        alone: <T>(run: RunId, then: () => Promise<T>) => this.creating.alone(run, then),
+      },
       isLeaving: (run: RunId) => this.#parking.isLeaving(run),
     };
     const finish: Forgetting['finish'] = (open, end) => this.forgetting.finish(open, end);
-    const loose = (this.#loose = new Loose({ ...here, adopt, finish, forget }));
+    const none: Forgetting['none'] = (run) => this.forgetting.none(run);
+    const loose = (this.#loose = new Loose({ ...here, adopt, finish, forget, none }));
     const mail = (this.mail = new Mail({ ...here, ...being, signals, adopt, wake, closed }));
     const ended = (run: RunId): Promise<void> | undefined => ports.ended?.(run);
-    const forgetting = (this.forgetting = new Forgetting({ ...here, loose, mail, kill, kills, ended, closed }));
+    const forgetting = (this.forgetting = new Forgetting({
+      ...here,
+      ...being,
+      loose,
+      mail,
+      kill,
+      kills,
+      ended,
+      closed,
+    }));
 
     const reading = (this.reading = new Reading((beginning) => ports.bodyOf(beginning), runPorts));
     const coming = { register, presence, switches, loose, mail, reading, runPorts, kill, keep, mustBeOpen };
@@ -179,19 +195,25 @@ export class Runs {
     return this.#parked.has(run) ? this.adopting.adopt(run) : this.adopting.of(run);
   }
 
-  /** It rests here, and nothing but somebody's message or decision can move it. */
+  /** It rests here, and nothing but somebody's message or decision can move it. One that was taken over so is woken, and tells when it rests. */
   waits(run: RunId): boolean {
     const waits = this.#parked.waits(run);
-    if (!this.#parked.has(run) || waits === undefined) return this.#parked.due(run) === Infinity;
+    if (waits === undefined) return this.#parked.due(run) === Infinity;
+    if (waits === 'unknown') {
+      if (this.adopting.of(run) === undefined) this.#waking.wake(run);
+      return false;
+    }
     return waits.itself && waits.children.every((child) => this.#live.get(child)?.rest.waits ?? this.waits(child));
   }
 
-  /** Whoever waits for it may wait for somebody now, or for nobody; and whoever waits for that. */
-  #reconsiderAbove({ beginning: { event } }: Run): void {
-    for (let above = event.parent?.run; above !== undefined;) {
+  /** What this one waits for may wait for somebody now, or for nobody: so may this one, and whoever waits for it. */
+  #reconsider(run: RunId | undefined): void {
+    for (let above = run; above !== undefined;) {
       const live: Run | undefined = this.#live.get(above);
       live?.rest.reconsider();
-      above = live === undefined ? this.#parked.waits(above)?.parent : live.beginning.event.parent?.run;
+      const waits = live === undefined ? this.#parked.waits(above) : undefined;
+      // Whoever asks about one of which that is unknown wakes it.
+      above = waits === 'unknown' ? undefined : (waits?.parent ?? live?.beginning.event.parent?.run);
     }
   }
 
@@ -241,7 +263,7 @@ export class Runs {
     // Folds end, too.
     if (this.#live.get(id) !== run) return;
     this.#live.delete(id);
-    if (run.end !== undefined) this.#reconsiderAbove(run);
+    if (run.end !== undefined) this.#reconsider(run.beginning.event.parent?.run);
     if (run.lost) this.#lost.remember(run);
     // Whoever has killed it may not live to forget it.
     if (run.end === undefined ? !run.parked : run.end.type === 'run.killed') this.#loose.add(id);

@@ -16,6 +16,9 @@ export function addressOf(self: AnyActorRef): { run: RunId | ''; key: string } {
   return node === undefined ? { run: '', key: self.sessionId } : { run: node.system.run, key: node.key };
 }
 
+/** What a leaf was given, as it is on record: nobody is shown that object. Outside a run nothing is. */
+export const inputOnRecord = (self: AnyActorRef): unknown => nodeOf(self)?.leaf?.input;
+
 /** The address of the machine that a leaf works for. */
 export const callOf = (self: AnyActorRef): ReturnType<typeof addressOf> => addressOf(parentOf(self) ?? self);
 

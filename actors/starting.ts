@@ -1,8 +1,8 @@
+import { optionsOf } from '../src/asking.ts';
 import type { Backend } from '../src/backend.ts';
 import { encode } from '../src/codec.ts';
 import { checkedBudget } from '../src/define/budget.ts';
 import type { AnyDefinition } from '../src/define/definition.ts';
-import { checkedOptions } from '../src/define/options.ts';
 import { checkedReplacements } from '../src/define/replacement.ts';
 import type { HandlePorts } from '../src/handle.ts';
 import { summaryIn } from '../src/listing.ts';
@@ -12,8 +12,9 @@ import { DefinitionChangedError, ValidationError } from '../src/protocol/errors.
 import { checkedPrincipal, DEFAULT_TENANT, runId, tenantId, type RunId } from '../src/protocol/ids.ts';
 import type { RunStatus } from '../src/protocol/lifecycle.ts';
 import { RunHandle } from '../src/run.ts';
+import { Aborts } from './aborts.ts';
 import type { Allotments } from './allotments.ts';
-import { whatOf, type Definitions } from './definitions.ts';
+import { mustBeDefinition, whatOf, type Definitions } from './definitions.ts';
 import type { Runs } from './runs.ts';
 import { createdOf } from './spending.ts';
 
@@ -26,22 +27,30 @@ interface Ports {
   newId(): RunId;
 }
 
-const START: Record<keyof StartOptions, true> = { id: true, budget: true, tenant: true, by: true, signal: true };
-const FORK: Record<keyof ForkOptions, true> = {
-  at: true,
-  id: true,
-  budget: true,
-  definition: true,
-  replace: true,
-  by: true,
-};
-
 /** How somebody comes by a run: started, forked from another one, or there already. */
 export class Starting {
   readonly #ports: Ports;
+  readonly #aborts: Aborts;
 
   constructor(ports: Ports) {
+    const { backend, runs, handles } = ports;
     this.#ports = ports;
+    this.#aborts = new Aborts({
+      journal: backend.journal,
+      register: runs.register,
+      live: (run) => runs.live(run),
+      report: (error, where) => handles.report(error, where),
+    });
+  }
+
+  /** It is forgotten here. */
+  ended(run: RunId): void {
+    this.#aborts.ended(run);
+  }
+
+  /** No signal kills anything any more. */
+  close(): void {
+    this.#aborts.close();
   }
 
   /** `begun`: as soon as it is there, before anything happens in it. */
@@ -52,7 +61,7 @@ export class Starting {
     begun: (handle: HandleOf<D>) => void,
   ): Promise<HandleOf<D>> {
     const { backend, runs, allotments, definitions, handles } = this.#ports;
-    checkedOptions(options, START, 'start()');
+    optionsOf('start', options);
     options.signal?.throwIfAborted();
     const id = this.#idOf(options.id);
     const { body, begins } = definitions.begins(definition, input);
@@ -81,6 +90,7 @@ export class Starting {
 
   /** @throws NotFoundError, DefinitionChangedError */
   async attach<D extends AnyDefinition>(run: RunId, definition?: D): Promise<HandleOf<D>> {
+    if (definition !== undefined) mustBeDefinition(definition);
     const summary = await summaryIn(this.#ports.backend.journal, run);
     if (definition !== undefined && summary.definition !== definition.name)
       throw new DefinitionChangedError(
@@ -95,7 +105,8 @@ export class Starting {
 
   async fork<D extends AnyDefinition>(from: RunId, options: ForkOptions<D>): Promise<HandleOf<D>> {
     const { backend, runs, allotments, definitions, handles } = this.#ports;
-    const { at, definition, budget } = checkedOptions(options, FORK, 'fork()');
+    optionsOf('fork', options);
+    const { at, definition, budget } = options;
     if (definition !== undefined) definitions.mustBeOnly(definition);
     const id = this.#idOf(options.id);
     const body = definition && definitions.bodyOf(definition);
@@ -104,7 +115,7 @@ export class Starting {
       at,
       owner: backend.owner,
       by: checkedPrincipal(options.by ?? handles.principal),
-      budget: budget === null ? null : budget && checkedBudget(budget),
+      budget: budget === undefined || budget === null ? budget : checkedBudget(budget),
       definition: definition && body && whatOf(definition, body),
       replace: checkedReplacements(options.replace),
     };
@@ -149,17 +160,12 @@ export class Starting {
 
   #killOn(signal: AbortSignal | undefined, id: RunId, by: string): void {
     if (signal === undefined) return;
-    const { handles, runs } = this.#ports;
+    const { handles } = this.#ports;
     const kill = (): void =>
       void handles
         .kill(id, 'its signal was aborted', { by })
         .catch((error: unknown) => handles.report(error, `run ${id}: kill on abort`));
-    if (signal.aborted) return kill();
-    signal.addEventListener('abort', kill, { once: true });
-    runs.live(id)?.ended.then(
-      () => signal.removeEventListener('abort', kill),
-      () => {},
-    );
+    this.#aborts.killOn(signal, id, kill);
   }
 
   #idOf(given: string | undefined): RunId {

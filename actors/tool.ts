@@ -3,7 +3,9 @@ import { fromPromise, type AnyActorRef, type StateMachine } from 'xstate';
 import type { z } from 'zod';
 import { allowed } from '../machines/policy/allowlist.ts';
 import { toolMachine, type AttemptInput } from '../machines/tool.ts';
+import { toData } from '../src/codec.ts';
 import { costOf, limitsOf } from '../src/protocol/amount.ts';
+import { askNow } from '../src/define/schema.ts';
 import type { InputOf, OutputOf } from '../src/options.ts';
 import type { Cost } from '../src/protocol/entry.ts';
 import { NotAllowedError } from '../src/protocol/errors.ts';
@@ -14,7 +16,7 @@ import { declareLeaf, type Leaf } from './leaf.ts';
 import { poolOf, type ModuleActor } from './module.ts';
 import { parsed } from './parsed.ts';
 import { inProcess } from './process.ts';
-import { addressOf, callOf, charge, tracked } from './self.ts';
+import { addressOf, callOf, charge, inputOnRecord, tracked } from './self.ts';
 import { told } from './told.ts';
 
 /** Whose call it is: what it may reach, and the module it goes through. */
@@ -94,7 +96,7 @@ function chartOf(tool: AnyTool, caller: Caller) {
     };
     try {
       // Within the attempt, which a fold does not repeat; where it may need approval, on record before it (`judging.ts`).
-      const made = approval === undefined ? await parsed(inputSchema, input.input, 'input', id) : input.parsed;
+      const made = approval === undefined ? await parsed(inputSchema, input.input, 'input', id) : judgedOf(self, input);
       const given =
         tool.process === undefined ? tool.execute(made, context) : inProcess(id, tool.process, made, context);
       const output = await (given instanceof Promise ? tracked(self, given) : given);
@@ -119,7 +121,7 @@ function chartOf(tool: AnyTool, caller: Caller) {
       return pool?.admit(tool.name);
     },
   });
-  return toolMachine({
+  const chart = toolMachine({
     id,
     effect,
     timeoutMs: caller.timeoutMs ?? tool.timeoutMs,
@@ -138,7 +140,26 @@ function chartOf(tool: AnyTool, caller: Caller) {
       }),
     },
   });
+  return approval === undefined ? chart : frozen(chart);
 }
+
+/** Whoever is shown a context of it can put nothing else in its place: what is in there is kept (`machines/kept.ts`). */
+function frozen<T extends ReturnType<typeof toolMachine>>(chart: T): T {
+  const own: Pick<T, 'transition' | 'getInitialSnapshot'> = {
+    transition: (...given) => withFrozen(chart.transition(...given)),
+    getInitialSnapshot: (...given) => withFrozen(chart.getInitialSnapshot(...given)),
+  };
+  return Object.assign(Object.create(chart) as T, own);
+}
+
+function withFrozen<S extends { context: object }>(snapshot: S): S {
+  Object.freeze(snapshot.context);
+  return snapshot;
+}
+
+/** What was judged, for the tool to do with as it likes. The attempt's own input is shown to inspectors before it begins. */
+const judgedOf = (self: AnyActorRef, given: AttemptInput): unknown =>
+  toData(((inputOnRecord(self) ?? given) as AttemptInput).parsed, 'input');
 
 /** The border: what the chart of a tool gives each attempt of a call. */
 const attemptOf = ({ input }: Leaf): AttemptInput => input as AttemptInput;
@@ -148,11 +169,7 @@ const seedOf = (self: AnyActorRef): string => {
   return `${run}/${key}`;
 };
 
-/** A schema that has to wait is not asked: it cannot be, in a guard. */
+/** Of a schema that has to wait nobody waits for the answer: a guard cannot. */
 function accepts(schema: z.ZodType | undefined, output: unknown): boolean {
-  try {
-    return schema === undefined || schema.safeParse(output).success;
-  } catch {
-    return true;
-  }
+  return schema === undefined || askNow(schema, output)?.success !== false;
 }

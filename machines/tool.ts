@@ -12,6 +12,7 @@ import type { Effect } from '../src/protocol/entry.ts';
 import { failure, toFailure, type Exit, type Failure } from '../src/protocol/exit.ts';
 import type { Approval, ToolPolicy } from '../src/protocol/spec.ts';
 import { inDoubt, listener } from './calls.ts';
+import { keep, kept } from './kept.ts';
 import { chanceOf } from './policy/jitter.ts';
 import { judge, type Verdict } from './policy/retry.ts';
 
@@ -31,8 +32,10 @@ export type Judgement =
   | { type: 'troupe.judged'; error: Failure };
 
 export type ToolEvent =
-  /** It has not been judged, and whoever was at it is gone. */
+  /** It has not been judged, and nobody is at it. */
   | { type: 'troupe.judge' }
+  /** The owner that was at judging it is gone. */
+  | { type: 'troupe.unjudged' }
   | Judgement
   /** The gate has let the attempt begin. */
   | { type: 'troupe.admitted' }
@@ -61,8 +64,10 @@ export interface ToolCall {
   mayHaveHappened: boolean;
 }
 
-const decides = (approval: Approval | undefined, { hash, by }: { hash: string; by: string }): boolean =>
-  approval?.hash === hash && (approval.approvers === null || approval.approvers.includes(by));
+const decides = (shown: Approval | undefined, { hash, by }: { hash: string; by: string }): boolean => {
+  const approval = kept(shown);
+  return approval?.hash === hash && (approval.approvers === null || approval.approvers.includes(by));
+};
 const seconds = (ms: number): string => `${ms / 1_000}s`;
 const KILLED: Exit = { status: 'killed' };
 
@@ -115,7 +120,7 @@ export function toolMachine(policy: ToolPolicy) {
   const denied = ({ approval }: ToolCall, how: string, context: object): Failure =>
     failure('ApprovalDeniedError', 'APPROVAL_DENIED', `Tool ${id} was not approved: ${how}.`, {
       tool: id,
-      call: approval?.call,
+      call: kept(approval)?.call,
       ...context,
     });
 
@@ -138,8 +143,11 @@ export function toolMachine(policy: ToolPolicy) {
     guards: {
       doubts: ({ context, event }) => verdict(context, errorIn(event, context)).do === 'doubt',
       retries: ({ context, event }) => verdict(context, errorIn(event, context)).do === 'retry',
-      isRefused: ({ event }) => event.type === 'troupe.judged' && 'error' in event,
-      mustBeApproved: ({ event }) => event.type === 'troupe.judged' && 'approval' in event && event.approval !== null,
+      isRefused: ({ event }) => event.type === 'troupe.judged' && 'error' in kept(event),
+      mustBeApproved: ({ event }) => {
+        const said = kept(event);
+        return said.type === 'troupe.judged' && 'approval' in said && said.approval !== null;
+      },
       needsApproval: ({ context }) => context.approval !== undefined,
       beginsAgain: ({ event }) => event.type === 'troupe.resolve' && event.retry === true,
       mustBeApprovedAgain: ({ context, event }) =>
@@ -156,8 +164,8 @@ export function toolMachine(policy: ToolPolicy) {
         input: ({ context: { attempt, input, parsed } }: { context: ToolCall }) => ({
           tool: id,
           attempt,
-          input,
-          ...(policy.isJudged && { parsed }),
+          input: kept(input),
+          ...(policy.isJudged && { parsed: kept(parsed) }),
         }),
       }),
       abort: stopChild('attempt'),
@@ -165,9 +173,10 @@ export function toolMachine(policy: ToolPolicy) {
       /** Says what comes of its input, by `troupe.judged`. */
       judge: () => {},
       judged: assign(({ event }) => {
-        if (event.type !== 'troupe.judged' || 'error' in event) return {};
-        const { parsed, approval } = event;
-        return { parsed, approval: approval === null ? undefined : { ...approval, input: parsed } };
+        const said = kept(event);
+        if (said.type !== 'troupe.judged' || 'error' in said) return {};
+        const { parsed, approval } = said;
+        return { parsed: keep(parsed), approval: approval === null ? undefined : keep({ ...approval, input: parsed }) };
       }),
       again: assign(({ context }) => ({ attempt: context.attempt + 1 })),
       doubted: assign({ mayHaveHappened: true }),
@@ -178,7 +187,7 @@ export function toolMachine(policy: ToolPolicy) {
     // A dot would part the id of a state.
     id: id.replace('.', '__'),
     context: ({ input }) => ({
-      input,
+      input: policy.isJudged ? keep(input) : input,
       attempt: 1,
       timeoutMs: policy.timeoutMs,
       delayMs: 0,
@@ -202,11 +211,16 @@ export function toolMachine(policy: ToolPolicy) {
         },
         on: {
           'troupe.judge': { actions: 'judge' },
+          // It is asked again, with a new deadline.
+          'troupe.unjudged': { target: 'asking', reenter: true },
           'troupe.judged': [
             {
               guard: 'isRefused',
               target: 'failed',
-              actions: assign(({ event }) => ({ error: 'error' in event ? event.error : undefined })),
+              actions: assign(({ event }) => {
+                const said = kept(event);
+                return { error: 'error' in said ? said.error : undefined };
+              }),
             },
             { guard: 'mustBeApproved', target: 'awaitingApproval', actions: 'judged' },
             { target: 'admitting', actions: ['judged', 'begin'] },

@@ -1,4 +1,5 @@
 import { nameOf } from './asked.ts';
+import { optionsOf } from './asking.ts';
 import { Auditor } from './audit.ts';
 import type { Journal } from './backend.ts';
 import { unseal, unsealPosts } from './chain.ts';
@@ -10,6 +11,7 @@ import { ClosedError, ValidationError } from './protocol/errors.ts';
 import { checkedPrincipal, CONTROL, inboxOf, runId, tenantId, type RunId } from './protocol/ids.ts';
 import { causeOf, postOf, type Message, type Post } from './protocol/inbox.ts';
 import type { Width } from './protocol/receipt.ts';
+import { text } from './protocol/shown.ts';
 
 /** The audit of a store, as it is now: the rows of its runs, run by run, and between them what was asked of more than one. */
 
@@ -21,9 +23,10 @@ interface Wanted {
 }
 
 /** @throws ValidationError */
-export function checkedAudit({ run, tenant, by, since = 0 }: AuditOptions): Wanted {
+export function checkedAudit(options: AuditOptions): Wanted {
+  const { run, tenant, by, since = 0 } = optionsOf('audit', options);
   if (!Number.isFinite(since))
-    throw new ValidationError(`An audit begins at ${String(since)}; use ms since the epoch.`, { path: 'since', since });
+    throw new ValidationError(`An audit begins at ${text(since)}; use ms since the epoch.`, { path: 'since', since });
   return {
     run: run === undefined ? undefined : runId(run),
     tenant: tenant === undefined ? undefined : tenantId(tenant),

@@ -119,6 +119,7 @@ class Copy {
     if (prototype !== Object.prototype && prototype !== null) {
       const special = this.#special(value);
       if (special !== undefined) return special;
+      this.#mustHaveFields(value, prototype as object);
     }
     return this.#inside(value, () => this.#plain(value));
   }
@@ -135,6 +136,14 @@ class Copy {
       return this.#any(value.valueOf());
     for (const kind of UNKEPT) if (value instanceof kind) return this.#refuse(`a ${value.constructor.name}`);
     return ArrayBuffer.isView(value) ? this.#refuse(`a ${value.constructor.name}`) : undefined;
+  }
+
+  /** C2. What an instance of a class holds elsewhere, in private fields say, would be gone. */
+  #mustHaveFields(value: object, prototype: object): void {
+    // A plain object of another realm.
+    if (Object.getPrototypeOf(prototype) === null) return;
+    for (const key in value) if (Object.hasOwn(value, key)) return;
+    this.#refuse(`${named(value)} without fields of its own`);
   }
 
   #array(value: readonly unknown[]): unknown[] {
@@ -234,7 +243,14 @@ const readable = (text: string): string => {
 
 const LONGEST_KEY_SHOWN = 80;
 
-const UNKEPT = [Map, Set, WeakMap, WeakSet, Promise, RegExp, ArrayBuffer] as const;
+const UNKEPT = [Map, Set, WeakMap, WeakSet, Promise, RegExp, ArrayBuffer, URL, URLSearchParams] as const;
+
+function named({ constructor }: object): string {
+  const name: unknown = typeof constructor === 'function' ? constructor.name : '';
+  return typeof name === 'string' && name !== ''
+    ? `an instance of ${name.slice(0, LONGEST_KEY_SHOWN)}`
+    : 'an instance of a class';
+}
 
 /** What was thrown, as data; never throws. An Error becomes a `Failure`, any other value stays itself. */
 export function thrown(error: unknown): unknown {

@@ -1,7 +1,7 @@
 import { asFailure, toData } from './codec.ts';
 import type { CallInDoubt, HandlePorts } from './handle.ts';
 import { InDoubtError, NotAllowedError, NotFoundError, ValidationError } from './protocol/errors.ts';
-import type { RunId } from './protocol/ids.ts';
+import { checkedText, type RunId } from './protocol/ids.ts';
 import type { Message } from './protocol/inbox.ts';
 import type { Approval } from './protocol/spec.ts';
 
@@ -16,6 +16,7 @@ export async function callWaiting(
   hash: string | undefined,
   ports: Looking,
 ): Promise<Approval> {
+  checkedText(call, 'call');
   const { approvals } = await ports.pending(id);
   const found = approvals.filter((approval) => approval.call === call);
   const [first] = found;
@@ -54,6 +55,7 @@ export function mustDecide({ run, call, tool, hash, approvers }: Approval, given
 
 /** Whose call it is, and the entry at which it is in doubt. */
 export async function callInDoubt(id: RunId, call: string, ports: Looking): Promise<{ run: RunId; seen: number }> {
+  checkedText(call, 'call');
   const { inDoubt, seen } = await ports.pending(id);
   const found = inDoubt.filter((known) => known.call === call);
   const own = found.find(({ run }) => run === id);

@@ -1,6 +1,7 @@
 import type { Entry } from './protocol/entry.ts';
 import { NotFoundError, ValidationError } from './protocol/errors.ts';
 import type { RunId } from './protocol/ids.ts';
+import { text } from './protocol/shown.ts';
 import type { CallInDoubt } from './handle.ts';
 import type { Summary } from './summary.ts';
 
@@ -137,7 +138,7 @@ export class Replay implements Replayed {
 
   #mustHave(seq: number): number {
     if (Number.isInteger(seq) && seq >= 1 && seq <= this.entries) return seq;
-    throw new ValidationError(`Run ${this.run} has no entry ${String(seq)}: it has ${this.entries}, from 1.`, {
+    throw new ValidationError(`Run ${this.run} has no entry ${text(seq)}: it has ${this.entries}, from 1.`, {
       run: this.run,
       seq,
       entries: this.entries,

@@ -94,7 +94,7 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
   async send(event: Event, options: Asking & { cause?: string } = {}): Promise<Ack> {
     const { cause = null, by } = optionsOf('send', options);
     const data = sendable(event);
-    return this.#say({ type: 'send', event: data, cause: cause && checkedText(cause, 'cause') }, by);
+    return this.#say({ type: 'send', event: data, cause: cause === null ? null : checkedText(cause, 'cause') }, by);
   }
 
   /** No new attempt of a call begins; messages, timers and results go on. @throws InvalidStateTransitionError */
@@ -107,7 +107,8 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
 
   /**
    * `budget`: each limit that it names, and `onExhausted` and `reserve`, in place of what it had; the others stay. Of a child run no limit can be
-   * larger than what it was begun with, as its parent holds back no more for it.
+   * larger than what it was begun with, as its parent holds back no more for it; and no new or smaller limit is taken to which a run that it has
+   * begun, and that is under way, would not keep.
    * @throws InvalidStateTransitionError, ValidationError, BudgetExceededError when its tenant's budget has too little left
    */
   async resume(options: Asking & { budget?: BudgetOptions } = {}): Promise<Ack> {
@@ -222,7 +223,10 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
     }
   }
 
-  /** Resolves when the run has ended, or lives here and only waits: for a person, a message. */
+  /**
+   * Resolves when the run has ended, or lives here and only waits: for a person, a message. So do the runs then that it has begun; of those that
+   * live elsewhere that is known when their journals have stood still for a second, where their definitions are known here.
+   */
   async settled(): Promise<'ended' | 'waiting'> {
     const ended = this.result().then(() => 'ended' as const);
     ended.catch(() => {});

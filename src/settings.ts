@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os';
-import { checkedOptions } from './define/options.ts';
+import { BACKEND, BOOLEAN, CLOCK, DEFINITION, FUNCTION, listOf, TOOL } from './define/expected.ts';
+import { checkedOptions, type Known } from './define/options.ts';
 import type { TroupeOptions } from './options.ts';
 import { milliseconds } from './protocol/duration.ts';
 import { checkedPrincipal } from './protocol/ids.ts';
@@ -15,17 +16,17 @@ export interface Settings {
 
 const PARK_AFTER_MS = 60_000;
 
-const OPTIONS: Record<keyof TroupeOptions, true> = {
-  backend: true,
-  definitions: true,
-  tools: true,
-  recover: true,
+const OPTIONS: Known<TroupeOptions> = {
+  backend: BACKEND,
+  definitions: listOf(DEFINITION),
+  tools: listOf(TOOL),
+  recover: BOOLEAN,
   parkAfter: true,
-  inspect: true,
-  report: true,
-  clock: true,
+  inspect: FUNCTION,
+  report: FUNCTION,
+  clock: CLOCK,
   principal: true,
-  random: true,
+  random: FUNCTION,
 };
 
 /** @throws ValidationError */

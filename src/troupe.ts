@@ -16,7 +16,6 @@ import { mustNotBeInDoubt } from './deciding.ts';
 import { checkedLimits, checkedPeriod } from './define/budget.ts';
 import type { AnyDefinition } from './define/definition.ts';
 import { optionsOf } from './asking.ts';
-import { checkedOptions } from './define/options.ts';
 import { toolbox } from './define/toolbox.ts';
 import type { Asking, KillOptions, RunReceipt } from './handle.ts';
 import { listed, mustBeThere } from './listing.ts';
@@ -48,17 +47,6 @@ import { NO_SUMMARY } from './summary.ts';
 /** Whoever kills waits so long at most. */
 const MAX_GRACE_MS = 3_600_000;
 
-const TENANT_BUDGET: Record<keyof TenantBudgetOptions, true> = {
-  tenant: true,
-  period: true,
-  perRun: true,
-  by: true,
-  tokens: true,
-  usd: true,
-  steps: true,
-  toolCalls: true,
-};
-
 export class Troupe {
   readonly #backend: Backend;
   readonly #clock: Clock;
@@ -86,7 +74,10 @@ export class Troupe {
       deadlines: this.#deadlines,
       begins: (definition, input) => this.#definitions.begins(definition, input),
       parkAfterMs,
-      ended: (run) => this.#allotments.ended(run),
+      ended: (run) => {
+        this.#starting.ended(run);
+        return this.#allotments.ended(run);
+      },
       raise: (run, budget) => this.#allotments.raise(run, budget),
       report,
       bodyOf: (beginning) => this.#definitions.begunAs(beginning),
@@ -187,8 +178,9 @@ export class Troupe {
   }
 
   /** Lets what was killed by its width begin again; what has ended has ended. False: it was not switched off. @throws ValidationError */
-  async lift(width: Width, { by }: Asking = {}): Promise<boolean> {
+  async lift(width: Width, options: Asking = {}): Promise<boolean> {
     this.#mustBeOpen();
+    const { by } = optionsOf('lift', options);
     const asked = { type: 'lift', width: checkedWidth(width), by: checkedPrincipal(by ?? this.#principal) } as const;
     if ((await this.#runs.switches.lift(asked.width)) === undefined) return false;
     await this.#record(asked);
@@ -236,7 +228,7 @@ export class Troupe {
    */
   async setBudget(options: TenantBudgetOptions): Promise<void> {
     this.#mustBeOpen();
-    const { tenant, period, perRun, by, ...limits } = checkedOptions(options, TENANT_BUDGET, 'setBudget()');
+    const { tenant, period, perRun, by, ...limits } = optionsOf('setBudget', options);
     const rules = {
       periodMs: checkedPeriod(period),
       limits: checkedLimits(limits, 'budget'),
@@ -277,11 +269,12 @@ export class Troupe {
 
   /**
    * Every run of this store, oldest first; one that cannot be read is listed with its error. `unfinished`: only what the registry has, so that
-   * no run that has ended is read.
+   * no run that has ended is read. @throws ValidationError
    */
   async runs(filter: { status?: RunStatus; tenant?: string; unfinished?: boolean } = {}): Promise<RunInfo[]> {
     this.#mustBeOpen();
-    return listed(this.#backend, await this.#runs.register.open(), filter);
+    const wanted = optionsOf('runs', filter);
+    return listed(this.#backend, await this.#runs.register.open(), wanted);
   }
 
   /** Lets go of every run (they go on where they are recovered) and closes the store. May be called twice. */
@@ -296,6 +289,7 @@ export class Troupe {
 
   async #close(): Promise<void> {
     this.#ends.abort();
+    this.#starting.close();
     await this.#runs.close();
     await this.#allotments.close();
     this.#deadlines.close();

@@ -1,7 +1,7 @@
 import type { AnyMachineSnapshot } from 'xstate';
 import { asFailure, toEvent } from '../../src/codec.ts';
 import { RESOURCES } from '../../src/protocol/amount.ts';
-import type { Beginning, Budget, Entry } from '../../src/protocol/entry.ts';
+import type { Beginning, Budget, Child, Entry } from '../../src/protocol/entry.ts';
 import { StorageFullError, TroupeError, ValidationError } from '../../src/protocol/errors.ts';
 import type { RunId } from '../../src/protocol/ids.ts';
 import { causeOf, postOf, type Message, type Post } from '../../src/protocol/inbox.ts';
@@ -10,6 +10,7 @@ import { decided } from '../approvals.ts';
 import type { Calls } from '../calls.ts';
 import type { Ack, Pump } from '../pump.ts';
 import type { Said } from '../said.ts';
+import { mustBind } from './binding.ts';
 import type { RunPorts } from './ports.ts';
 import type { DurableSystem } from '../system.ts';
 
@@ -19,6 +20,7 @@ interface Commanded {
   readonly system: DurableSystem;
   readonly status: string;
   readonly beginning: Beginning;
+  readonly openChildren: readonly Child[];
   readonly position: { readonly seq: number };
   /** Nothing begins here any more. */
   readonly stopped: boolean;
@@ -37,13 +39,13 @@ export class Commands {
   readonly #run: Commanded;
   readonly #pump: Pump;
   readonly #calls: Calls;
-  readonly #ports: Pick<RunPorts, 'raise'>;
+  readonly #ports: Pick<RunPorts, 'raise' | 'children'>;
   /** The last of its inbox that is in its journal, or on the way there. */
   #taken = 0;
   #pausing = false;
   #deciding: Promise<void> | undefined;
 
-  constructor(run: Commanded, pump: Pump, calls: Calls, ports: Pick<RunPorts, 'raise'>) {
+  constructor(run: Commanded, pump: Pump, calls: Calls, ports: Pick<RunPorts, 'raise' | 'children'>) {
     this.#run = run;
     this.#ports = ports;
     this.#pump = pump;
@@ -143,13 +145,24 @@ export class Commands {
           this.#must('resume');
           const resumed = (budget: Budget | null): Promise<Ack> =>
             record({ type: 'run.resumed', target: 'run', event: { by, budget }, cause: null });
-          return message.budget === null ? resumed(null) : this.#raised(this.#larger(message.budget), resumed);
+          if (message.budget === null) return resumed(null);
+          await this.mustBind(message.budget);
+          this.#must('resume');
+          return this.#raised(this.#larger(message.budget), resumed);
         });
       case 'checkpoint':
         return record({ type: 'checkpoint', target: 'run', event: { label: message.label, by }, cause: null });
       case 'childEnded':
         return this.#calls.children.ended(message.call, cause ?? null);
     }
+  }
+
+  /** Runs that it has begun and that are under way keep to these limits, too. @throws ValidationError */
+  async mustBind(asked: Budget): Promise<void> {
+    const { id, openChildren } = this.#run;
+    const { children } = this.#ports;
+    if (children === undefined || openChildren.length === 0) return;
+    await mustBind(asked, { id, openChildren, gate: this.#calls.gate }, (child) => children.begun(child));
   }
 
   /** C3. */

@@ -7,7 +7,13 @@ interface Ports {
   readonly report: (error: unknown, where: string) => void;
 }
 
-/** Runs that a run has begun and does not need any more: the state that called them was left. They are killed. */
+/** A run, as far as it may leave runs behind where it begins again. */
+interface Before {
+  readonly openChildren: readonly Child[];
+  readonly orphans: Orphans;
+}
+
+/** Runs that a run has begun and does not need any more: the state that called them was left, or it was begun again. They are killed. */
 export class Orphans {
   readonly #run: RunId;
   readonly #ports: Ports;
@@ -30,10 +36,20 @@ export class Orphans {
     else (this.#found ??= new Set()).add(child);
   }
 
+  /** In a fold: of the run before it began again, whose calls nobody waits for any more. */
+  inherit({ openChildren, orphans }: Before): void {
+    for (const child of [...(orphans.#found ?? []), ...openChildren]) this.add(child);
+  }
+
   goLive(): void {
     this.#live = true;
     for (const child of this.#found ?? []) this.#kill(child);
     this.#found = undefined;
+  }
+
+  /** Some are still to be killed: whoever goes on with the run in this one's place finds them by all of its journal. */
+  get any(): boolean {
+    return this.#found !== undefined || this.dying;
   }
 
   /** Some are being killed. */

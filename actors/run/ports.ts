@@ -1,7 +1,7 @@
 import type { AnyActorRef, AnyMachineSnapshot, AnyStateMachine } from 'xstate';
 import type { Journal } from '../../src/backend.ts';
 import type { Clock, Deadlines } from '../../src/clock.ts';
-import type { Budget, Cost, Effect, Spent } from '../../src/protocol/entry.ts';
+import type { Budget, Cost, Effect, EntryEvents, Spent } from '../../src/protocol/entry.ts';
 import type { RunId } from '../../src/protocol/ids.ts';
 import type { Outcome } from '../end.ts';
 import type { ChildAsked } from '../system/node.ts';
@@ -23,6 +23,8 @@ export interface Children {
   run(parent: Run, call: string, input: unknown, asked: ChildAsked): Promise<unknown>;
   /** How it has ended; undefined: it has not. */
   end(child: RunId): Promise<Outcome | undefined>;
+  /** How it was begun; undefined: it is not there yet, or has ended. */
+  begun(child: RunId): Promise<EntryEvents['run.created'] | undefined>;
   /** Of its budget, by its end. */
   spent(child: RunId): Promise<Spent>;
   /** It waits for somebody. `here`: what is said of one that is not in this process. */

@@ -1,6 +1,8 @@
+import type { Journal } from '../../src/backend.ts';
 import type { RunId } from '../../src/protocol/ids.ts';
 import type { Ended } from '../end.ts';
 import type { Run } from '../run.ts';
+import type { Creating } from './creating.ts';
 import { worksForNobody, type Kill, type Kills } from './kills.ts';
 import type { Loose } from './loose.ts';
 import type { Mail } from './mail.ts';
@@ -10,7 +12,9 @@ import type { OpenRun, Register } from './register.ts';
 export interface ForgettingPorts {
   readonly register: Pick<Register, 'delete'>;
   readonly loose: Pick<Loose, 'add' | 'delete'>;
-  readonly live: Pick<Map<RunId, Run>, 'delete'>;
+  readonly journal: Pick<Journal, 'tail'>;
+  readonly creating: Pick<Creating, 'alone'>;
+  readonly live: Pick<Map<RunId, Run>, 'has' | 'delete'>;
   readonly parked: Pick<Parked, 'remove'>;
   readonly mail: Pick<Mail, 'tellParent'>;
   readonly kill: Kill;
@@ -49,6 +53,18 @@ export class Forgetting {
   /** As `conclude`; where it fails, it is looked at again. */
   concludeOrReport(run: RunId, parent: OpenRun['parent'] | null | undefined): Promise<void> {
     return this.conclude(run, parent).catch((error: unknown) => this.#ports.report(error, `run ${run}: forgetting it`));
+  }
+
+  /** What is registered of a run that was never begun. False: it is on record. */
+  none(run: RunId): Promise<boolean> {
+    const { creating, journal, live } = this.#ports;
+    // It may be begun at this moment.
+    return creating.alone(run, async () => {
+      if (live.has(run)) return true;
+      if ((await journal.tail(run)) !== undefined) return false;
+      await this.forget(run);
+      return true;
+    });
   }
 
   async forget(run: RunId): Promise<void> {

@@ -1,12 +1,13 @@
 import type { Journal } from '../../src/backend.ts';
 import { unseal } from '../../src/chain.ts';
 import type { Clock } from '../../src/clock.ts';
-import { beginOf, type Child, type Entry } from '../../src/protocol/entry.ts';
+import type { Child } from '../../src/protocol/entry.ts';
 import { NotFoundError } from '../../src/protocol/errors.ts';
 import { DEFAULT_TENANT, type OwnerId, type RunId, type TenantId } from '../../src/protocol/ids.ts';
 import type { KilledRun, Receipt, StoppedActor } from '../../src/protocol/receipt.ts';
 import type { RunStatus } from '../../src/protocol/lifecycle.ts';
 import { OutcomesUnknown } from '../../src/summary.ts';
+import { childIn } from '../child.ts';
 import { fence, tombstone } from '../owner.ts';
 import { isRetryable } from './later.ts';
 import type { Found, OpenRun } from './register.ts';
@@ -240,8 +241,6 @@ export async function answers(stopping: Stopping, graceMs: number, clock: Clock)
   if (timer !== undefined) clock.clearTimeout(timer);
   return stopped;
 }
-
-const childIn = (entry: Entry): Child | undefined => beginOf(entry)?.child;
 
 const begunIn = (live: Run): Began => ({
   definition: live.beginning.event.definition,

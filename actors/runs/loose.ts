@@ -20,6 +20,8 @@ export interface LoosePorts {
   /** What is left to do of a run that has ended. */
   finish(open: OpenRun, end: Ended): Promise<void>;
   forget(run: RunId): Promise<void>;
+  /** There is none of that id. */
+  none(run: RunId): Promise<unknown>;
 }
 
 export const LOOK_AGAIN_MS = 5_000;
@@ -79,7 +81,10 @@ export class Loose {
     const { open } = await register.get(run);
     const tail = await journal.tail(run);
     // Never recorded, or ended: what is registered of it is nobody's.
-    if (tail === undefined) return open === undefined ? undefined : this.#ports.forget(run);
+    if (tail === undefined) {
+      if (open !== undefined) await this.#ports.none(run);
+      return;
+    }
     const end = await readEnd(journal, run);
     // What it has drawn may be to give back, though it is not registered any more, or never was.
     if (end !== undefined) return open === undefined ? this.#ports.forget(run) : this.#ports.finish(open, end);

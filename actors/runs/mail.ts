@@ -52,7 +52,8 @@ export class Mail {
       });
       if (adopted === undefined) break;
       // What is in its inbox already comes before.
-      await this.#reading.get(run);
+      await (this.#again.has(run) ? this.read(run) : this.#reading.get(run));
+      if (this.#again.has(run)) break;
       // It may have been parked meanwhile.
       if (live.get(run) === adopted) return adopted.commands.obey(message);
     }

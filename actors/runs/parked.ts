@@ -21,7 +21,7 @@ export class Parked {
   readonly #wake: (run: RunId) => void;
   readonly #due = new Map<RunId, number>();
   /** Of few of them. */
-  readonly #waits = new Map<RunId, Waits>();
+  readonly #waits = new Map<RunId, Waits | 'unknown'>();
   #heap: RunId[] = [];
   #dues = new Float64Array(64);
   #alarm: Deadline | undefined;
@@ -48,12 +48,12 @@ export class Parked {
     return this.#due.get(run);
   }
 
-  /** Undefined: for somebody, where it has no timer. */
-  waits(run: RunId): Waits | undefined {
+  /** Undefined: for somebody, where it has no timer. `unknown`: it was taken over while it rested. */
+  waits(run: RunId): Waits | 'unknown' | undefined {
     return this.#waits.get(run);
   }
 
-  add(run: RunId, due: number, waits?: Waits): void {
+  add(run: RunId, due: number, waits?: Waits | 'unknown'): void {
     this.#due.set(run, due);
     if (waits === undefined) this.#waits.delete(run);
     else this.#waits.set(run, waits);

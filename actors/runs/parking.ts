@@ -2,6 +2,7 @@ import type { Journal } from '../../src/backend.ts';
 import type { Clock } from '../../src/clock.ts';
 import { inboxOf, type OwnerId, type RunId } from '../../src/protocol/ids.ts';
 import type { Run } from '../run.ts';
+import { insist } from './later.ts';
 import type { Lost } from './lost.ts';
 import type { Parked } from './parked.ts';
 import { openNow, type OpenRun, type Register } from './register.ts';
@@ -17,7 +18,7 @@ export interface ParkingPorts {
   readonly owner: OwnerId;
   readonly clock: Clock;
   readonly report: (error: unknown, where: string) => void;
-  readonly register: Pick<Register, 'get' | 'claim' | 'put' | 'delete'>;
+  readonly register: Pick<Register, 'get' | 'claim'>;
   readonly live: Pick<Map<RunId, Run>, 'get' | 'delete'>;
   readonly parked: Pick<Parked, 'add'>;
   readonly lost: Pick<Lost, 'takenOver'>;
@@ -35,17 +36,8 @@ export class Parking {
   /** `afterMs` undefined: none ever does. */
   constructor(ports: ParkingPorts, afterMs: number | undefined) {
     this.#ports = ports;
-    const { clock, report } = ports;
-    if (afterMs !== undefined)
-      this.#resting = new Resting(
-        clock,
-        afterMs,
-        (run) =>
-          void this.#park(run, afterMs).catch((error: unknown) => {
-            report(error, `run ${run.id}: parking it`);
-            this.rests(run);
-          }),
-      );
+    const { clock } = ports;
+    if (afterMs !== undefined) this.#resting = new Resting(clock, afterMs, (run) => void this.#park(run, afterMs));
   }
 
   /** It rests from now on. */
@@ -67,40 +59,43 @@ export class Parking {
   }
 
   async #park(run: Run, afterMs: number): Promise<void> {
+    const { report } = this.#ports;
     this.#leaving.add(run.id);
     try {
-      await this.#leave(run, afterMs);
+      if ((await this.#leave(run, afterMs)) === 'stays')
+        await insist(`run ${run.id}: that it stays`, this.#ports, () => this.#stays(run));
+    } catch (error) {
+      report(error, `run ${run.id}: parking it`);
     } finally {
       this.#leaving.delete(run.id);
     }
   }
 
-  async #leave(run: Run, afterMs: number): Promise<void> {
-    const { owner, clock, register, live, parked, lost } = this.#ports;
+  /** `stays`: it is registered as resting, perhaps. */
+  async #leave(run: Run, afterMs: number): Promise<'stays' | void> {
+    const { owner, clock, report, register, live, parked, lost } = this.#ports;
     const parks = run.rest.parks;
     // Not worth it: it would be woken again at once.
     if (parks === undefined || parks.due - clock.now() < afterMs || this.#ports.closed()) return;
     const { seq } = run.position;
     const upTo = { seq, inbox: run.commands.taken, due: parks.due === Infinity ? null : parks.due };
     if (this.#ports.learns(run.id)) return this.rests(run);
-    const { open, revision } = await register.get(run.id);
-    // A process that stood still may find that it is somebody else's.
-    if (open?.owner !== owner) return lost.takenOver(run.id);
-    if (!(await register.claim({ ...openNow(run, owner), parked: upTo }, revision))) return this.rests(run);
-    // It has ended meanwhile.
-    if (run.end !== undefined) return register.delete(run.id);
-    // O2: what has happened meanwhile makes the record void, and it stays.
-    if (
-      this.#ports.closed() ||
-      live.get(run.id) !== run ||
-      run.position.seq !== seq ||
-      run.rest.parks?.due !== parks.due
-    )
-      return;
+    try {
+      const { open, revision } = await register.get(run.id);
+      // A process that stood still may find that it is somebody else's.
+      if (open?.owner !== owner) return await lost.takenOver(run.id);
+      if (!(await register.claim({ ...openNow(run, owner), parked: upTo }, revision))) return this.rests(run);
+    } catch (error) {
+      report(error, `run ${run.id}: parking it`);
+      this.rests(run);
+      return 'stays';
+    }
+    if (this.#ports.closed() || live.get(run.id) !== run) return;
+    // O2: what has happened meanwhile makes the record void; somebody who looks at it does not.
+    if (run.position.seq !== seq || run.rest.parks?.due !== parks.due) return 'stays';
     if (this.#ports.learns(run.id)) {
       this.rests(run);
-      // Otherwise it would rest for whoever takes it over.
-      return register.put(openNow(run, owner));
+      return 'stays';
     }
     live.delete(run.id);
     const { rest, openChildren, beginning } = run;
@@ -109,6 +104,16 @@ export class Parking {
     const usual = children.length === 0 && itself === (parks.due === Infinity);
     parked.add(run.id, parks.due, usual ? undefined : { itself, children, parent: beginning.event.parent?.run });
     run.park();
+  }
+
+  /** O2: otherwise it would rest for whoever takes it over, though the end of a run that it has begun is told to the one that lives here. */
+  async #stays(run: Run): Promise<void> {
+    const { owner, register, live } = this.#ports;
+    for (;;) {
+      const { open, revision } = await register.get(run.id);
+      if (live.get(run.id) !== run || open?.owner !== owner || open.parked === undefined) return;
+      if (await register.claim(openNow(run, owner), revision)) return;
+    }
   }
 }
 

@@ -26,7 +26,7 @@ export interface RecoveryPorts {
   readonly creating: Pick<Creating, 'alone'>;
   readonly adopting: Pick<Adopting, 'adopt'>;
   readonly waking: Pick<Waking, 'wake'>;
-  readonly forgetting: Pick<Forgetting, 'finish' | 'forget'>;
+  readonly forgetting: Pick<Forgetting, 'finish' | 'none'>;
   /** Somebody who is gone may have killed a run that lives here, and not have come to say so. */
   lookAgain(): void;
   /** True where this process was given that definition, with that chart. */
@@ -61,11 +61,10 @@ export class Recovery {
       try {
         if (await this.#recover(open, revision)) recovery.recovered.push(open.run);
       } catch (error) {
-        if (only === undefined && error instanceof NotFoundError) await forgetting.forget(open.run);
+        if (only === undefined && error instanceof NotFoundError && (await forgetting.none(open.run))) return;
         // Somebody alive was faster, or it was killed instead.
-        else if (only === undefined && (error instanceof StaleOwnerError || (await this.#isOver(open.run, error))))
-          return;
-        else recovery.left.push({ run: open.run, error });
+        if (only === undefined && (error instanceof StaleOwnerError || (await this.#isOver(open.run, error)))) return;
+        recovery.left.push({ run: open.run, error });
       }
     };
     let claims: Promise<void>[] = [];
@@ -114,7 +113,7 @@ export class Recovery {
         await presence.announce();
         if (!(await register.claim({ ...open, owner: backend.owner }, revision))) return false;
         this.#ports.mustBeOpen();
-        resting.add(run, parked.due ?? Infinity);
+        resting.add(run, parked.due ?? Infinity, 'unknown');
         // O3.
         if (!(await restsStill(run, parked, backend.journal))) waking.wake(run);
         return true;

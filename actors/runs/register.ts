@@ -16,7 +16,7 @@ export interface OpenRun {
   parent?: { run: RunId; call: string };
   /** Of that definition, when the run was begun. */
   chart: string;
-  /** Its last beginning, if that is not its first entry. */
+  /** Its last beginning, if that is not its first entry and nothing before it is needed. */
   from?: number;
   /** It rests: the last of its journal and of its inbox at that time, and when its next timer is due (null: it has none). */
   parked?: { seq: number; inbox: number; due: number | null };
@@ -31,10 +31,10 @@ export const openOf = (
   { owner, tenant, definition, chart, parent }: Omit<EntryEvents['run.created'], 'owner'> & { owner: OwnerId },
 ): OpenRun => ({ run, owner, tenant, definition, chart, ...(parent !== null && { parent }) });
 
-/** A run as it is now: it may have begun again since. */
-export function openNow({ id, beginning: { seq, event } }: Run, owner: OwnerId): OpenRun {
+/** A run as it is now: it may have begun again since, and then only what it is still to kill is found by what came before. */
+export function openNow({ id, beginning: { seq, event }, orphans }: Run, owner: OwnerId): OpenRun {
   const open = openOf(id, { ...event, owner });
-  return seq === 1 ? open : { ...open, from: seq };
+  return seq === 1 || orphans.any ? open : { ...open, from: seq };
 }
 
 const PREFIX = 'open.';

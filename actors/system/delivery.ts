@@ -3,6 +3,7 @@ import { asFailure, encode } from '../../src/codec.ts';
 import type { Entry, EntryEvents, EntryOf } from '../../src/protocol/entry.ts';
 import type { Actions } from './actions.ts';
 import type { Border } from './border.ts';
+import { keep } from '../../machines/kept.ts';
 import { diverged } from './divergence.ts';
 import { emissionOf, end, stop, type Emission } from '../durable.ts';
 import { exceeded } from '../gate.ts';
@@ -66,7 +67,7 @@ export class Delivery {
           onExhausted: entry.event.onExhausted,
         });
       case 'message.received':
-        return this.#to(entry, ({ actor }) => this.#border.pass(undefined, actor, entry.event.event));
+        return this.#to(entry, ({ actor }) => this.#border.pass(undefined, actor, heard(entry.event.event)));
       case 'action.failed':
         return this.#actionFailed(entry);
       case 'timer.fired':
@@ -147,8 +148,9 @@ export class Delivery {
     this.#actions.failedLate(entry, this.#nodes.body);
   }
 
-  /** The owner that had begun these is gone. A machine that handles `troupe.interrupted` decides itself what that means. */
+  /** The owner that had begun these, or was at judging them, is gone. A machine that handles `troupe.interrupted` decides itself what that means. */
   #interrupt(): void {
+    for (const [, actor] of Array.from(this.#nodes.actors())) this.#border.inform(actor, { type: 'troupe.unjudged' });
     for (const leaf of Array.from(this.#nodes.leaves())) {
       const node = this.#nodes.get(leaf.key);
       if (leaf.attempts === 0 || node === undefined) continue;
@@ -167,3 +169,6 @@ export class Delivery {
     if (parent !== undefined) this.#border.inform(parent.actor, event);
   }
 }
+
+/** Inspectors are shown an event before its machine is given it: a judgement is what is on record, whatever they do to that. */
+const heard = (event: AnyEventObject): AnyEventObject => (event.type === 'troupe.judged' ? keep(event) : event);

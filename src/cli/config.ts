@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import type { AnyDefinition } from '../define/definition.ts';
 import type { BackendFactory } from '../backend.ts';
+import { BACKEND, DEFINITION, MODULE, TOOL, type Expected } from '../define/expected.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import type { AnyTool, Module } from '../protocol/spec.ts';
 import { orNever } from './idle.ts';
@@ -21,28 +22,15 @@ export interface Config {
 const NAMES = ['troupe.config.ts', 'troupe.config.js', 'troupe.config.mjs'];
 const EXAMPLE = "export default { backend: embedded({ dir: '.troupe' }), definitions: [], tools: [] }";
 
-const made = <T>(kinds: readonly string[], what: string): z.ZodType<T> =>
-  z.custom<T>(
-    (value) =>
-      typeof value === 'object' && value !== null && kinds.includes(String((value as { kind?: unknown }).kind)),
-    `must be ${what}`,
-  );
+const expected = <T>({ is, what }: Expected): z.ZodType<T> => z.custom<T>(is, `must be ${what}`);
 
-export const definitionSchema = made<AnyDefinition>(
-  ['durable', 'plan', 'tool'],
-  'a definition: what durable(), plan() or tool() gives',
-);
+export const definitionSchema = expected<AnyDefinition>(DEFINITION);
 
 const schema = z.strictObject({
-  backend: z.custom<BackendFactory>(
-    (value) => typeof (value as { open?: unknown } | undefined)?.open === 'function',
-    "must be a backend, such as embedded({ dir: '.troupe' })",
-  ),
+  backend: expected<BackendFactory>(BACKEND),
   definitions: z.array(definitionSchema).default([]),
-  tools: z
-    .array(made<AnyTool | Module>(['tool', 'module'], 'a tool or a module: what tool() or module() gives'))
-    .default([]),
-  module: made<Module>(['module'], 'a module: what module() gives').optional(),
+  tools: z.array(expected<AnyTool | Module>(TOOL)).default([]),
+  module: expected<Module>(MODULE).optional(),
 });
 
 /** The named file, or the one in the working folder. */

@@ -1,4 +1,4 @@
-import { driving, type Signal } from './driving.ts';
+import { driving, SIGNALS } from './driving.ts';
 import { EXIT, type ExitCode } from './exit.ts';
 import { tellIdle } from './idle.ts';
 import { errorData, type ErrorData } from './json.ts';
@@ -17,7 +17,7 @@ export function watch(json: boolean): void {
   for (const stray of ['uncaughtException', 'unhandledRejection'])
     process.on(stray, (error: unknown) => end(errorData(error), EXIT.failed, error));
   // The first is the command's own affair, if it has one; another leaves at once.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const satisfies Signal[])
+  for (const signal of SIGNALS)
     process.on(signal, () => {
       if (!driving.signal(signal)) end({ code: 'INTERRUPTED', message: `Left by ${signal}.` }, EXIT.left);
     });

@@ -41,14 +41,12 @@ export async function drive(
       if (waiting !== undefined) return waiting;
       how = await over;
     }
-    if (how === 'SIGINT' || how === 'SIGTERM') return { summary: await run.summary(), ...NONE, interrupted: how };
-    if (how === 'ended') {
-      await shown;
-      const summary = await run.summary();
-      if (summary.status === 'killed') driving.killed = true;
-      return { summary, ...NONE };
-    }
-    return await standing(run, seen);
+    if (how === 'waiting') return await standing(run, seen);
+    if (how !== 'ended') return { summary: await run.summary(), ...NONE, interrupted: how };
+    await shown;
+    const summary = await run.summary();
+    if (summary.status === 'killed') driving.killed = true;
+    return { summary, ...NONE };
   } finally {
     progress.end();
   }

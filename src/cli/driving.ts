@@ -1,4 +1,6 @@
-export type Signal = 'SIGINT' | 'SIGTERM';
+/** Ctrl-C, the word to end, and that its terminal was closed. */
+export const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+export type Signal = (typeof SIGNALS)[number];
 
 /** What this process sees through, known to whatever cuts it short. */
 class Driving {
@@ -11,7 +13,7 @@ class Driving {
   killed = false;
   #first: ((signal: Signal) => void) | undefined;
 
-  /** From here on the first Ctrl-C does `interrupt`; resolves when the runs are to be let go of: at a SIGTERM, or a Ctrl-C with nothing to do. */
+  /** From here on the first Ctrl-C does `interrupt`; resolves when the runs are to be let go of: at a SIGTERM or SIGHUP, or a Ctrl-C with nothing to do. */
   begin(interrupt?: () => void): Promise<Signal> {
     this.active = true;
     this.begins = false;

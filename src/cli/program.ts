@@ -40,8 +40,21 @@ export class Program {
   }
 
   async run(): Promise<ExitCode> {
+    for (const command of this.root.commands) mustBeGivenOnce(command);
     await this.root.parseAsync();
     return this.#exit;
+  }
+}
+
+/** Of a value that is given again the last would count, and what was said before would be nothing. What is meant to repeat adds to it. */
+function mustBeGivenOnce(command: Command): void {
+  for (const option of command.options) {
+    if (!(option.required || option.optional) || option.parseArg === words) continue;
+    let given = 0;
+    command.on(`option:${option.name()}`, () => {
+      given += 1;
+      if (given > 1) command.error(`error: option '${option.flags}' is given more than once: say which is meant`);
+    });
   }
 }
 
@@ -51,7 +64,8 @@ Exit codes: 0 completed, 1 failed, 2 usage, 3 killed, 4 over budget, 5 waiting f
 A step is one try of a call: what budgets count. What people decide about (approve, resolve) is a call.
 
 Signals: Ctrl-C kills the run that run, fork or resolve sees through, and lets go of those that another command has taken
-over; SIGTERM lets go. What was let go of goes on with: troupe recover. A second signal leaves at once.
+over; SIGTERM lets go, and so does SIGHUP, as of a terminal that is closed. What was let go of goes on with: troupe recover.
+A second signal leaves at once.
 
 Example:
   troupe run plan.txt --id monday`;

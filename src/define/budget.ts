@@ -3,6 +3,7 @@ import { milliseconds, type Duration } from '../protocol/duration.ts';
 import type { Budget, Exhausted, Limits } from '../protocol/entry.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import type { Failure } from '../protocol/exit.ts';
+import { shown, text } from '../protocol/shown.ts';
 import { isPlainObject, kindOf } from './options.ts';
 
 /** What a run may spend of. `usd` in US dollars. */
@@ -36,10 +37,10 @@ export function checkedBudget(budget: BudgetOptions | undefined): Budget | null 
   mustBePlain(budget, 'budget');
   const { onExhausted, reserve, ...limits } = budget;
   if (onExhausted !== undefined && !EXHAUSTED.includes(onExhausted))
-    throw new ValidationError(
-      `budget.onExhausted is ${JSON.stringify(onExhausted)}; it is one of ${EXHAUSTED.join(', ')}.`,
-      { path: 'budget.onExhausted', onExhausted },
-    );
+    throw new ValidationError(`budget.onExhausted is ${shown(onExhausted)}; it is one of ${EXHAUSTED.join(', ')}.`, {
+      path: 'budget.onExhausted',
+      onExhausted,
+    });
   return {
     ...checkedLimits(limits, 'budget'),
     ...(onExhausted !== undefined && { onExhausted }),
@@ -60,7 +61,7 @@ export function checkedLimits(limits: LimitOptions, path: string): Limits {
     const limit = limits[name];
     if (limit === undefined) continue;
     if (!Number.isSafeInteger(limit) || limit < 0)
-      throw new ValidationError(`${path}.${name} is ${String(limit)}; use a whole number from 0.`, {
+      throw new ValidationError(`${path}.${name} is ${text(limit)}; use a whole number from 0.`, {
         path: `${path}.${name}`,
         [name]: limit,
       });
@@ -70,7 +71,7 @@ export function checkedLimits(limits: LimitOptions, path: string): Limits {
   if (usd !== undefined) {
     if (!isUsd(usd))
       throw new ValidationError(
-        `${path}.usd is ${String(usd)}; use US dollars from 0, at most 9 million. What is not named is not limited.`,
+        `${path}.usd is ${text(usd)}; use US dollars from 0, at most 9 million. What is not named is not limited.`,
         { path: `${path}.usd`, usd },
       );
     checked.usd = usd;

@@ -11,6 +11,7 @@ import { costOf } from '../protocol/amount.ts';
 import type { Cost, Effect } from '../protocol/entry.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import { checkId } from '../protocol/ids.ts';
+import { shown } from '../protocol/shown.ts';
 import { closest } from './closest.ts';
 
 /** Something a run can be of. The type parameters are the input it takes and the output it gives. */
@@ -106,7 +107,7 @@ function checkEffects(name: string, machine: AnyStateMachine, effects: object): 
     mustBeSource(name, source, sources);
     if (!EFFECTS.includes(effect))
       throw new ValidationError(
-        `Definition ${name}: ${source} is ${JSON.stringify(effect)}; it is one of ${EFFECTS.join(', ')}.`,
+        `Definition ${name}: ${source} is ${shown(effect)}; it is one of ${EFFECTS.join(', ')}.`,
         { definition: name, source, effect },
       );
   }

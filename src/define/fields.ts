@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { askNow } from './schema.ts';
 
 /** What a field may hold, in JSON Schema's words (`integer` read as `number`); empty: anything. */
 export type Types = readonly string[];
@@ -48,12 +49,8 @@ export function complaint(object: z.ZodType, field: string, value: unknown): str
   const schema: unknown =
     typeof shape === 'object' && shape !== null && Object.hasOwn(shape, field) ? Reflect.get(shape, field) : undefined;
   if (typeof schema !== 'object' || schema === null || !('safeParse' in schema)) return undefined;
-  try {
-    return (schema as z.ZodType).safeParse(value).error?.issues[0]?.message;
-  } catch {
-    // a check that is asynchronous, or throws: the call itself will say
-    return undefined;
-  }
+  // A check that is asynchronous, or throws: the call itself will say.
+  return askNow(schema as z.ZodType, value)?.error?.issues[0]?.message;
 }
 
 /** Could a value of one be a value of the other? */

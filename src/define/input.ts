@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { ValidationError } from '../protocol/errors.ts';
 import type { FieldSpec, PlanSpec } from '../protocol/spec.ts';
+import { ask } from './schema.ts';
 import { zod } from './zod.ts';
 
 const TYPES: Record<FieldSpec['type'], () => z.ZodType> = {
@@ -24,13 +25,32 @@ export const inputSchemaOf = (fields: NonNullable<PlanSpec['input']>): z.ZodType
     ),
   );
 
-/** As the schema gives it. A schema that has to wait cannot be asked here. @throws ValidationError */
+/** As the schema gives it. @throws ValidationError: also where the schema has to wait, which a plan cannot, or throws */
 export function checkedInput(name: string, schema: z.ZodType, input: unknown): unknown {
-  const result = schema.safeParse(input);
+  const result = asked(name, schema, input);
   if (result.success) return result.data;
   const issues = result.error.issues.map(({ path, message }) => `${path.map(String).join('.') || 'input'}: ${message}`);
   throw new ValidationError(`The input of ${name} is not what its schema asks for: ${issues.join('; ')}.`, {
     definition: name,
     issues,
   });
+}
+
+function asked(name: string, schema: z.ZodType, input: unknown): z.ZodSafeParseResult<unknown> {
+  let answer: ReturnType<typeof ask>;
+  try {
+    answer = ask(schema, input);
+  } catch (error) {
+    throw new ValidationError(
+      `The input schema of ${name} throws, so that nobody knows whether it takes this input: ${String(error)}.`,
+      { definition: name },
+      error,
+    );
+  }
+  if (!(answer instanceof Promise)) return answer;
+  answer.catch(() => {});
+  throw new ValidationError(
+    `The input schema of ${name} has to wait for something, which a plan cannot: its input is checked at once. Leave asynchronous refinements and transforms to the input schema of a tool in its first step.`,
+    { definition: name },
+  );
 }

@@ -1,6 +1,7 @@
 import { bytes, type Bytes } from '../protocol/bytes.ts';
 import { milliseconds, type Duration } from '../protocol/duration.ts';
 import { ValidationError } from '../protocol/errors.ts';
+import { text } from '../protocol/shown.ts';
 import type { ProcessSpec } from '../protocol/spec.ts';
 
 /**
@@ -67,7 +68,7 @@ export function processSpec({ module, execute, ...options }: ProcessOptions, of:
 
 /** @throws ValidationError unless it is a tool that this process can execute */
 export function mustBeInline({ isolation = 'inline', module }: InlineOptions, execute: unknown, of: string): void {
-  if (isolation !== 'inline') throw invalid(of, `has the isolation ${String(isolation)}; use 'inline' or 'process'`);
+  if (isolation !== 'inline') throw invalid(of, `has the isolation ${text(isolation)}; use 'inline' or 'process'`);
   if (module !== undefined) throw invalid(of, "has a 'module' and is not isolated; add isolation: 'process'");
   if (typeof execute !== 'function')
     throw invalid(of, "has no 'execute'; give it one, or a 'module' with isolation: 'process'");

@@ -1,6 +1,7 @@
 import { milliseconds, type Duration } from '../protocol/duration.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import { checkId } from '../protocol/ids.ts';
+import { shown } from '../protocol/shown.ts';
 import type { AnyTool, BreakerSpec, Module, RateSpec } from '../protocol/spec.ts';
 import { mustCount } from './tool.ts';
 
@@ -35,10 +36,10 @@ export function module(options: ModuleOptions): Module {
   checkTools(name, tools);
   for (const id of allow)
     if (!QUALIFIED.test(id))
-      throw new ValidationError(
-        `Module ${name} allows ${JSON.stringify(id)}, which is not a tool's id; write module.tool.`,
-        { module: name, allow: id },
-      );
+      throw new ValidationError(`Module ${name} allows ${shown(id)}, which is not a tool's id; write module.tool.`, {
+        module: name,
+        allow: id,
+      });
   return {
     kind: 'module',
     name,

@@ -3,6 +3,7 @@ import { milliseconds, type Duration } from '../protocol/duration.ts';
 import type { Cost, Effect } from '../protocol/entry.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import { checkedPrincipal, checkId } from '../protocol/ids.ts';
+import { text } from '../protocol/shown.ts';
 import type { ApprovalSpec, ProcessSpec, RetrySpec, Tool, ToolContext } from '../protocol/spec.ts';
 import { near } from './closest.ts';
 import { mustBeInline, processSpec, type InlineOptions, type ProcessOptions } from './isolation.ts';
@@ -131,7 +132,7 @@ function approvalSpec(
     throw invalid(of, `has '${said}' and no needsApproval, so that no call would wait; add needsApproval: true`);
   }
   if (needsApproval !== true && typeof needsApproval !== 'function')
-    throw invalid(of, `has a needsApproval that is neither a boolean nor a function: ${String(needsApproval)}`);
+    throw invalid(of, `has a needsApproval that is neither a boolean nor a function: ${text(needsApproval)}`);
   return {
     needed: needsApproval === true ? constant(true) : needsApproval,
     approvers: approvers === undefined ? null : checkedApprovers(approvers, of),
@@ -195,5 +196,5 @@ export function retrySpec({ attempts, delay, maxDelay }: RetryOptions, of: strin
 /** @throws ValidationError */
 export function mustCount(value: number, what: string): number {
   if (Number.isInteger(value) && value >= 1) return value;
-  throw new ValidationError(`The ${what} is ${String(value)}; use a whole number from 1.`, { what, value });
+  throw new ValidationError(`The ${what} is ${text(value)}; use a whole number from 1.`, { what, value });
 }

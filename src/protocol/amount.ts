@@ -1,5 +1,6 @@
 import type { Limits, Resource, Spent } from './entry.ts';
 import { ValidationError } from './errors.ts';
+import { text } from './shown.ts';
 
 /** What is spent and reserved, in whole units, so that sums are exact: money in nano-dollars, as 0.1 + 0.2 is not 0.3. */
 export interface Amount {
@@ -109,6 +110,6 @@ function isPlain(value: unknown): value is { tokens?: unknown; usd?: unknown } {
 
 const unfit = (what: string, name: string, value: unknown): ValidationError =>
   new ValidationError(
-    `The ${what} is not a cost: ${name} is ${String(value)}. Use { tokens, usd }: whole tokens and US dollars, each from 0 and at most 9 million dollars.`,
-    { what, path: name, value: String(value) },
+    `The ${what} is not a cost: ${name} is ${text(value)}. Use { tokens, usd }: whole tokens and US dollars, each from 0 and at most 9 million dollars.`,
+    { what, path: name, value: text(value) },
   );

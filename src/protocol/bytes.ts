@@ -1,4 +1,5 @@
 import { ValidationError } from './errors.ts';
+import { shown } from './shown.ts';
 
 /** `'512MB'`, `'1.5GiB'`, `'64KiB'`, or a number of bytes. A MB is a million of them, a MiB 2²⁰. */
 export type Bytes = number | `${number}${'B' | 'KB' | 'MB' | 'GB' | 'KiB' | 'MiB' | 'GiB'}`;
@@ -11,7 +12,7 @@ export function bytes(size: Bytes, what: string): number {
   const many = typeof size === 'number' ? size : Math.floor(Number(count) * (UNITS[unit ?? ''] ?? NaN));
   if (Number.isSafeInteger(many) && many >= 0) return many;
   throw new ValidationError(
-    `The ${what} ${typeof size === 'string' ? JSON.stringify(size) : String(size)} is not a size: use a whole number of bytes or '64KiB', '512MB', '1.5GiB'.`,
+    `The ${what} ${shown(size)} is not a size: use a whole number of bytes or '64KiB', '512MB', '1.5GiB'.`,
     { what, size },
   );
 }

@@ -1,4 +1,5 @@
 import { ValidationError } from './errors.ts';
+import { shown } from './shown.ts';
 
 /** `'10s'`, `'1.5h'`, `'250ms'`, or a number of milliseconds. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`;
@@ -13,7 +14,7 @@ export function milliseconds(duration: Duration, what: string, atMost = Infinity
     throw new ValidationError(`The ${what} ${duration} is too long: ${atMost} ms at most.`, { what, duration, atMost });
   if (Number.isFinite(ms) && ms >= 0) return ms;
   throw new ValidationError(
-    `The ${what} ${typeof duration === 'string' ? JSON.stringify(duration) : String(duration)} is not a duration: use milliseconds or '250ms', '10s', '5m', '1h', '30d'.`,
+    `The ${what} ${shown(duration)} is not a duration: use milliseconds or '250ms', '10s', '5m', '1h', '30d'.`,
     {
       what,
       duration,

@@ -1,3 +1,5 @@
+import { text } from './shown.ts';
+
 /** An error as data: what a journal keeps of it. `instanceof` is not kept. */
 export interface Failure {
   name: string;
@@ -20,14 +22,6 @@ export type CallEnd = { status: 'succeeded' } | { status: 'failed'; error: unkno
 
 export const failure = (name: string, code: string, message: string, data?: unknown): Failure =>
   data === undefined ? { name, code, message } : { name, code, message, data };
-
-const text = (value: unknown): string => {
-  try {
-    return String(value);
-  } catch {
-    return 'something that cannot be shown';
-  }
-};
 
 /** What was thrown, as a `Failure`, whatever it is. */
 export function toFailure(error: unknown): Failure {

@@ -63,8 +63,11 @@ export interface Receipt {
 
 /** @throws ValidationError */
 export function checkedWidth(width: Width): Width & Checked {
-  const { tenant, definition, all } = width as { tenant?: unknown; definition?: unknown; all?: unknown };
-  if (Object.keys(width).length === 1) {
+  const given: unknown = width;
+  const named: { tenant?: unknown; definition?: unknown; all?: unknown } =
+    typeof given === 'object' && given !== null ? given : {};
+  const { tenant, definition, all } = named;
+  if (Object.keys(named).length === 1) {
     if (tenant !== undefined) return { tenant: tenantId(tenant) };
     if (definition !== undefined) return { definition: checkId(definition, 'definition name') };
     if (all === true) return { all };

@@ -114,6 +114,12 @@ describe('a call that may need approval', () => {
     expect(new Call(guarded).time().exit).toMatchObject({ error: { code: 'TOOL_TIMEOUT', notPerformed: true } });
   });
 
+  test('has all its time again where the owner that was at judging it is gone', () => {
+    const call = new Call(guarded).send({ type: 'troupe.unjudged' });
+    expect([call.at, call.waits]).toEqual(['asking', [1_000, 1_000]]);
+    expect(asked().send({ type: 'troupe.unjudged' }).at).toBe('awaitingApproval');
+  });
+
   test('is approved anew where it was in doubt and is to begin again; where it is not, it is in doubt as before', () => {
     const doubted = asked().send(approve).admit().send({ type: 'troupe.interrupted', effect: 'irreversible' });
     doubted.send({ type: 'troupe.resolve', retry: true });

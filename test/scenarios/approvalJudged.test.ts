@@ -137,6 +137,23 @@ describe('what a call is given', () => {
   });
 });
 
+test('a call whose schema makes what is no data does not begin, and is not shown as nothing', async () => {
+  let asked = 0;
+  const read = tool({
+    name: 'read',
+    description: 'Reads a page',
+    inputSchema: z.object({ from: z.string().transform((text) => new URL(text)) }),
+    needsApproval: ({ from }) => ((asked += 1), from.hostname === 'elsewhere.org'),
+    execute: ({ from }) => from.href,
+  });
+  const run = await (await opened()).start(read, { from: 'https://elsewhere.org/x' });
+  expect((await run.result()).error).toMatchObject({
+    code: 'VALIDATION',
+    message: expect.stringContaining('input.from is a URL'),
+  });
+  expect(asked).toBe(0);
+});
+
 test('a call for which the question throws waits for a person', async () => {
   const { paid, pay } = payments(() => {
     throw new Error('no rates today');

@@ -118,6 +118,81 @@ describe('a run that a call begins', () => {
     mustStayWithin(await entriesOf(run));
   });
 
+  describe('and is under way when its parent is given a limit', () => {
+    const waiting = durable(
+      setup({ types: { events: {} as { type: 'GO' } } }).createMachine({
+        initial: 'waiting',
+        states: { waiting: { on: { GO: 'done' } }, done: { type: 'final' } },
+      }),
+      { name: 'waiting', version: '1' },
+    );
+    const asking = (budget?: BudgetOptions) =>
+      durable(
+        setup({
+          types: { events: {} as { type: 'GO' } },
+          actors: { ask: childRun(waiting, budget === undefined ? {} : { budget }) },
+        }).createMachine({
+          initial: 'asking',
+          states: {
+            asking: { invoke: { src: 'ask', onDone: 'done', onError: 'alone' } },
+            alone: { on: { GO: 'done' } },
+            done: { type: 'final' },
+          },
+        }),
+        { name: 'asking', version: '1' },
+      );
+    const paused = async (child: BudgetOptions | undefined, budget: BudgetOptions) => {
+      const backend = new FaultyStore();
+      const definition = asking(child);
+      const troupe = await opened({ backend, definitions: [definition] });
+      const run = await troupe.start(definition, undefined, { id: 'p', budget });
+      let begun: string | undefined;
+      await until(() => {
+        void troupe.runs().then((runs) => (begun = runs.find(({ definition }) => definition === 'waiting')?.run));
+        return begun !== undefined;
+      }, 'the child is begun');
+      await run.pause();
+      return { backend, troupe, run, child: await troupe.attach(begun ?? '', waiting) };
+    };
+
+    test('is the reason why that is refused, here and elsewhere, unless it keeps to it', async () => {
+      const { backend, troupe, run, child } = await paused(undefined, { usd: 5 });
+      const elsewhere = await opened({ backend, definitions: [asking()], recover: false });
+      const there = await elsewhere.attach('p');
+      const refused = {
+        code: 'VALIDATION',
+        message: expect.stringContaining(`body/ask (run ${child.id}) was begun without a limit of tokens`),
+        context: {
+          run: 'p',
+          path: 'budget.tokens',
+          calls: [{ call: 'body/ask', child: child.id, resource: 'tokens' }],
+        },
+      };
+      await expect(run.resume({ budget: { tokens: 40 } })).rejects.toMatchObject(refused);
+      await expect(there.resume({ budget: { tokens: 40 } })).rejects.toMatchObject(refused);
+      await expect(run.resume({ budget: { wallClock: '1m' } })).rejects.toThrow('without a limit of wallClockMs');
+      // All of them were held back for it.
+      await expect(run.resume({ budget: { usd: 4 } })).rejects.toThrow('may spend 5 usd');
+      expect(run.status).toBe('paused');
+      await run.resume({ budget: { usd: 6 } });
+      await child.send({ type: 'GO' });
+      expect((await run.result()).success).toBe(true);
+      expect(await troupe.replay('p')).toMatchObject({ equal: true });
+    });
+
+    test('is none where it keeps to it, or has ended', async () => {
+      const { run, child } = await paused({ tokens: 30, wallClock: '1m' }, { usd: 5 });
+      await expect(run.resume({ budget: { tokens: 29 } })).rejects.toThrow('may spend 30 tokens');
+      await run.resume({ budget: { tokens: 30, wallClock: '2m' } });
+      await run.pause();
+      await child.kill();
+      await until(() => JSON.stringify(run.getSnapshot()?.value) === '"alone"', 'its call has failed');
+      await run.resume({ budget: { tokens: 29, steps: 3 } });
+      await run.send({ type: 'GO' });
+      expect((await run.result()).success).toBe(true);
+    });
+  });
+
   test('takes no time of its parent while it waits for somebody', async () => {
     const clock = new SimulatedClock();
     const troupe = await opened({ clock });

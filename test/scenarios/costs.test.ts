@@ -27,6 +27,24 @@ import { openedWith } from '../support/opened.ts';
 
 const opened = openedWith();
 
+describe('a call that has begun', () => {
+  test.each(['read', 'idempotent'] as const)('counts where its run is killed at that moment: %s', async (effect) => {
+    const troupe = await opened();
+    const began = new Promise<void>((resolve) => {
+      const execute = (_: unknown, context: ToolContext): Promise<never> => {
+        context.charge({ tokens: 10 });
+        resolve();
+        return new Promise((_resolve, reject) => context.signal.addEventListener('abort', () => reject(new Error())));
+      };
+      void troupe.start(tool({ ...bare, effect, execute, cost: { tokens: 10 } }), {}, { id: 'x' });
+    });
+    await began;
+    await troupe.kill('x', 'at once');
+    const entries = await entriesOf(await troupe.attach('x'));
+    expect(accountOf(entries).spent).toMatchObject({ steps: 1, tokens: 10 });
+  });
+});
+
 describe('a tool', () => {
   test('is a tool call once, however often it is tried, and a step each time', async () => {
     const clock = new SimulatedClock();

@@ -1,7 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { assign, sendParent, setup } from 'xstate';
 import { z } from 'zod';
-import { DefinitionChangedError, durable, plan, tool, ValidationError } from '../../src/index.ts';
+import {
+  createTroupe,
+  DefinitionChangedError,
+  durable,
+  plan,
+  tool,
+  ValidationError,
+  type Troupe,
+} from '../../src/index.ts';
 import { Working } from '../support/working.ts';
 import { openedWith } from '../support/opened.ts';
 
@@ -40,6 +48,97 @@ describe('start', () => {
       DefinitionChangedError,
     );
     expect(await troupe.execute(plan.parse('a. do first', { tools }), {}, { id: 'x' })).toEqual({ a: 'first' });
+  });
+});
+
+const GIVEN = {
+  null: null,
+  zero: 0,
+  none: NaN,
+  bigint: 5n,
+  empty: '',
+  text: 'x',
+  true: true,
+  symbol: Symbol('s'),
+  function: () => 1,
+  array: [],
+  map: new Map([['tenant', 'a']]),
+  misspelt: { tenat: 'a' },
+  bare: Object.create(null) as unknown,
+};
+
+/** What is asked with each of these, and what of them is no mistake there. */
+const DOORS: [string, (troupe: Troupe, given: never) => Promise<unknown>, (keyof typeof GIVEN)[]][] = [
+  ['start(it)', (troupe, it) => troupe.start(it, undefined as never), []],
+  ['execute(it)', (troupe, it) => troupe.execute(it, undefined as never), []],
+  ['start({ signal })', (troupe, signal) => troupe.start(counting, undefined, { signal }), []],
+  ['start({ budget: { onExhausted } })', (troupe, it) => begun(troupe, { onExhausted: it }), []],
+  ['start({ budget: { wallClock } })', (troupe, it) => begun(troupe, { wallClock: it }), ['zero']],
+  ['attach(id, it)', (troupe, it) => troupe.attach('r', it), []],
+  ['diff(id, it)', (troupe, it) => troupe.diff('r', it), []],
+  ['fork({ definition })', (troupe, definition) => troupe.fork('r', { definition }), []],
+  ['fork({ replace })', (troupe, replace) => troupe.fork('r', { replace }), ['bare']],
+  ['fork({ at })', (troupe, at) => troupe.fork('r', { at }), ['empty', 'text']],
+  ['kill(it)', (troupe, it) => troupe.kill(it), ['text']],
+  ['kill({ grace })', (troupe, grace) => troupe.kill('nobody', 'why', { grace }), ['zero']],
+  ['lift(it)', (troupe, it) => troupe.lift(it), []],
+  ['lift(width, it)', (troupe, it) => troupe.lift({ tenant: 'a' }, it), ['bare']],
+  ['runs(it)', (troupe, it) => troupe.runs(it), ['bare']],
+  ['runs({ tenant })', (troupe, tenant) => troupe.runs({ tenant }), ['empty', 'text']],
+  ['runs({ status })', (troupe, status) => troupe.runs({ status }), ['empty', 'text']],
+  ['runs({ unfinished })', (troupe, unfinished) => troupe.runs({ unfinished }), ['true']],
+  ['audit(it)', (troupe, it) => troupe.audit(it).next(), ['bare']],
+  ['audit({ since })', (troupe, since) => troupe.audit({ since }).next(), ['zero']],
+  ['send({ cause })', (troupe, cause) => sent(troupe, cause), ['null', 'empty', 'text']],
+  ['approve(it)', async (troupe, it) => (await troupe.attach('r')).approve(it), ['empty', 'text']],
+  ['resolve(it)', async (troupe, it) => (await troupe.attach('r')).resolve(it, { retry: true }), ['empty', 'text']],
+  ['createTroupe(it)', (_, it) => createTroupe(it), ['bare']],
+  ['createTroupe({ backend })', (_, backend) => createTroupe({ backend }), []],
+  ['createTroupe({ definitions })', (_, definitions) => createTroupe({ definitions }), ['array']],
+  ['createTroupe({ definitions: [it] })', (_, it) => createTroupe({ definitions: [it] }), []],
+  ['createTroupe({ tools: [it] })', (_, it) => createTroupe({ tools: [it] }), []],
+  ['createTroupe({ clock })', (_, clock) => createTroupe({ clock }), []],
+  ['createTroupe({ report })', (_, report) => createTroupe({ report }), ['function']],
+  ['createTroupe({ inspect })', (_, inspect) => createTroupe({ inspect }), ['function']],
+  ['createTroupe({ recover })', (_, recover) => createTroupe({ recover }), ['true']],
+  ['createTroupe({ random })', (_, random) => createTroupe({ random }), ['function']],
+];
+
+const sent = async (troupe: Troupe, cause: string): Promise<unknown> =>
+  (await troupe.attach('r')).send({ type: 'INC' }, { cause });
+const begun = (troupe: Troupe, budget: object): Promise<unknown> => troupe.start(counting, undefined, { budget });
+
+describe('what is none of it', () => {
+  test.each(DOORS)('is refused by %s, with what was given', async (_, ask, fine) => {
+    const troupe = await opened({ definitions: [counting] });
+    await troupe.start(counting, undefined, { id: 'r', tenant: 'secret' });
+    for (const [name, given] of Object.entries(GIVEN)) {
+      if ((fine as string[]).includes(name)) continue;
+      const refused = await ask(troupe, given as never).catch((error: unknown) => error);
+      expect(refused, name).toBeInstanceOf(ValidationError);
+    }
+    expect(await troupe.runs()).toHaveLength(1);
+    expect(await troupe.switches()).toEqual([]);
+  });
+
+  const NOTHING = DOORS.filter(([door]) => ['start(it)', 'diff(id, it)', 'kill(it)', 'lift(it)'].includes(door));
+  test.each(NOTHING)('is nothing at all, and is refused by %s', async (_, ask) => {
+    await expect(ask(await opened(), undefined as never)).rejects.toBeInstanceOf(ValidationError);
+  });
+
+  test('as a filter says what it is that nobody knows', async () => {
+    const troupe = await opened();
+    await expect(troupe.runs({ tenat: 'a' } as never)).rejects.toThrow(
+      "runs() has no option 'tenat'; closest: tenant.",
+    );
+    await expect(troupe.audit({ tenat: 'a' } as never).next()).rejects.toThrow("audit() has no option 'tenat'");
+    await expect(troupe.lift({ tenant: 'a' }, { bye: 'ana' } as never)).rejects.toThrow("lift() has no option 'bye'");
+    await expect(troupe.runs({ tenant: null } as never)).rejects.toThrow(
+      "The option 'tenant' of runs() must be a text, not null.",
+    );
+    await expect(troupe.start(counting, undefined, { signal: {} } as never)).rejects.toThrow(
+      "The option 'signal' of start() must be an AbortSignal, not such an object.",
+    );
   });
 });
 

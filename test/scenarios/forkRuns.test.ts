@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { assign, setup } from 'xstate';
-import { childRun, durable } from '../../src/index.ts';
+import { childRun, durable, type Troupe } from '../../src/index.ts';
 import { entriesOf } from '../support/entries.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
@@ -72,6 +72,44 @@ describe('a run that has begun others', () => {
     for (const id of ['first', 'fork', 'killed', 'paused'])
       expect(await troupe.replay(id)).toMatchObject({ equal: true });
   });
+});
+
+test('a fork is killed without the runs that the other one had begun, also those that have ended', async () => {
+  const rain = durable(setup({}).createMachine({ initial: 'done', states: { done: { type: 'final' } } }), {
+    name: 'rain',
+    version: '1',
+  });
+  const asker = durable(
+    setup({ types: { events: {} as { type: 'GO' } }, actors: { ask: childRun(rain) } }).createMachine({
+      initial: 'asking',
+      states: {
+        asking: { invoke: { src: 'ask', onDone: 'waiting' } },
+        waiting: { on: { GO: 'again' } },
+        again: { invoke: { src: 'ask', onDone: 'over' } },
+        over: {},
+      },
+    }),
+    { name: 'asker', version: '1' },
+  );
+  const backend = new FaultyStore();
+  const troupe = await opened({ backend });
+  await (await troupe.start(asker, undefined, { id: 'first' })).settled();
+  const reached = async (by: Troupe, fork: string): Promise<string[]> =>
+    (await by.kill(fork, 'not wanted')).runs.map(({ run }) => run);
+
+  await troupe.fork('first', { id: 'fork' });
+  expect(await reached(troupe, 'fork')).toEqual(['fork']);
+  // By whoever has only its journal to go by.
+  await troupe.fork('first', { id: 'unknown' });
+  const elsewhere = await opened({ backend, recover: false });
+  expect(await reached(elsewhere, 'unknown')).toEqual(['unknown']);
+
+  const own = await troupe.fork<typeof asker>('first', { id: 'own' });
+  await own.send({ type: 'GO' });
+  await until(() => JSON.stringify(own.getSnapshot()?.value) === '"over"', 'it has begun one, too');
+  const ofIts = (await troupe.runs()).filter(({ parent }) => parent?.run === 'own').map(({ run }) => run);
+  expect(ofIts).toHaveLength(1);
+  expect(await reached(troupe, 'own')).toEqual(['own', ...ofIts]);
 });
 
 describe('a run that has begun anew', () => {

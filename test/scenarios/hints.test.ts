@@ -73,6 +73,21 @@ describe('a message', () => {
     await until(() => near.getSnapshot()?.context.seen.length === 1, 'it is taken');
   });
 
+  test('comes before one that its owner is told later, also where its inbox could not be read at first', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const reported: string[] = [];
+    const owner = await opened({ backend: store, clock, report: (_, where) => void reported.push(where) });
+    const other = await opened({ backend: store });
+    const near = await owner.start(list, undefined, { id: 'x' });
+    const far = await other.attach('x', list);
+    store.failOnce('read', broken());
+    await far.send({ type: 'ADD', n: 1 });
+    await until(() => reported.length > 0, 'its inbox cannot be read');
+    await near.send({ type: 'ADD', n: 2 });
+    await near.send({ type: 'END' });
+    expect((await near.result()).data).toEqual([1, 2]);
+  });
+
   test('that was acknowledged while the process of its run stood still comes before what fell due there', async () => {
     const deadline = durable(
       setup({ types: { events: {} as { type: 'GO' } } }).createMachine({
@@ -333,5 +348,23 @@ describe('a run that another one has begun', () => {
     }, 'it rests there');
     await (await owner.attach(child, list)).send({ type: 'END' });
     expect((await run.result()).success).toBe(true);
+  });
+});
+
+describe('a run that is being begun', () => {
+  test('stays registered where somebody finds at this moment that there is none', async () => {
+    const store = new FaultyStore();
+    const owner = await opened({ backend: store });
+    store.failOnce('append', broken(), 'x');
+    await expect(owner.start(list, undefined, { id: 'x' })).rejects.toThrow(StorageError);
+    const late = store.holdOnce('tail', 'x');
+    const recovering = owner.recover();
+    await late.reached;
+    const starting = owner.start(list, undefined, { id: 'x' });
+    for (let turns = 0; turns < 20; turns += 1) await turn();
+    late.release();
+    await recovering;
+    await starting;
+    expect(await store.registered()).toEqual(['x']);
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { fromPromise, setup } from 'xstate';
-import { durable } from '../../src/index.ts';
+import { z } from 'zod';
+import { durable, tool } from '../../src/index.ts';
 import { entriesOf } from '../support/entries.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, still, until } from '../support/simulatedClock.ts';
@@ -31,6 +32,38 @@ function twoCalls() {
   });
   return { begun, ends, definition: durable(machine, { name: 'two-calls', version: '1' }) };
 }
+
+describe('a call whose begin is on record before the pause', () => {
+  test('is under way: it ends, and is neither lost nor in doubt', async () => {
+    const begun: unknown[] = [];
+    const pay = tool({
+      name: 'pay',
+      description: 'Pays',
+      inputSchema: z.object({}),
+      effect: 'irreversible',
+      timeout: '1s',
+      execute: () => void begun.push(1),
+    });
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const troupe = await opened({ backend: store, clock });
+    const append = store.holdOnce('append', 'x');
+    const starting = troupe.start(pay, {}, { id: 'x' });
+    await append.reached;
+    append.release();
+    const run = await starting;
+    const intent = store.holdOnce('append', 'x');
+    await intent.reached;
+    const pausing = run.pause('lunch');
+    intent.release();
+    await pausing;
+    await still();
+    clock.increment(60_000);
+    await still();
+    expect(begun).toHaveLength(1);
+    expect(await run.inDoubt()).toEqual([]);
+    expect((await run.result()).success).toBe(true);
+  });
+});
 
 describe('a paused run', () => {
   test('ends the call under way, begins none, and goes on where it was when it is resumed', async () => {

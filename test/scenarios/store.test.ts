@@ -14,7 +14,7 @@ import {
   type Troupe,
 } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
-import { SimulatedClock, until } from '../support/simulatedClock.ts';
+import { SimulatedClock, still, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
 
 /** What the store refuses, loses or is asked for too often. */
@@ -45,6 +45,7 @@ describe('a full store', () => {
     const troupe = await opened({ backend: store, clock: new SimulatedClock(), report });
     const run = await troupe.start(working.definition(), undefined, { id: 'x' });
     expect(working.running).toBe(1);
+    await still();
 
     store.failOnce('append', full());
     await expect(run.kill()).rejects.toBeInstanceOf(StorageFullError);

@@ -1,7 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { setup } from 'xstate';
 import { z } from 'zod';
-import { durable, StorageFullError, tool, ValidationError, type Troupe } from '../../src/index.ts';
+import {
+  durable,
+  OverloadedError,
+  StorageFullError,
+  tool,
+  ValidationError,
+  type BackendFactory,
+  type Troupe,
+} from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, still } from '../support/simulatedClock.ts';
 import { openedWith } from '../support/opened.ts';
@@ -107,6 +115,55 @@ describe('an id that two tenants want', () => {
       `Run one exists and is not of tenant ${tenant ?? 'default'}; choose another id.`,
     );
     expect((await troupe.start(waiting, undefined, { id: 'one', tenant: 'a' })).id).toBe('one');
+  });
+});
+
+describe('what was drawn for runs that were never created', () => {
+  /** Whoever opens it creates nothing: what it draws for a run is on record, the run never is. */
+  const stuckOn = (store: FaultyStore): BackendFactory => ({
+    open: async (ports) => {
+      const backend = await store.open(ports);
+      const never = () => new Promise<never>(() => {});
+      const { journal, registry } = backend;
+      return {
+        ...backend,
+        journal: { ...journal, append: never },
+        registry: {
+          ...registry,
+          put: (key, ...fact) => (key.startsWith('open.') ? never() : registry.put(key, ...fact)),
+        },
+      };
+    },
+  });
+  /** Resolves to what the first of so many starts is refused with. */
+  const drawing = (troupe: Troupe, runs: number): Promise<unknown> =>
+    new Promise((refused) => {
+      for (let index = 0; index < runs; index += 1)
+        troupe.start(waiting, undefined, { id: `${'x'.repeat(120)}${index}`, ...one }).catch(refused);
+    });
+  const one = { tenant: 'acme', budget: { tokens: 1, usd: 0.123456, steps: 1_000_000, toolCalls: 1_000_000 } };
+
+  test('counts while they may be, and not when whoever was creating them is gone', async () => {
+    const store = new FaultyStore();
+    const [gone, troupe] = [await opened({ backend: stuckOn(store) }), await opened({ backend: store })];
+    await troupe.setBudget({ tenant: 'acme', period: '1d', tokens: 100 });
+    void drawing(gone, 1);
+    await still();
+    expect(await troupe.budgetOf('acme')).toMatchObject({ drawn: { tokens: 1 }, runs: 1 });
+    await gone.close();
+    expect(await troupe.budgetOf('acme')).toMatchObject({ drawn: { tokens: 0 }, runs: 0 });
+  });
+
+  test('makes room for others: in what the tenant’s record can hold, too', async () => {
+    const store = new FaultyStore();
+    const [gone, troupe] = [await opened({ backend: stuckOn(store) }), await opened({ backend: store })];
+    await troupe.setBudget({ tenant: 'acme', period: '1d', tokens: 1_000_000 });
+    expect(await drawing(gone, 300)).toBeInstanceOf(OverloadedError);
+    const asked = { id: 'y'.repeat(123), ...one };
+    await expect(troupe.start(waiting, undefined, asked)).rejects.toBeInstanceOf(OverloadedError);
+    await gone.close();
+    await troupe.start(waiting, undefined, asked);
+    expect(await troupe.budgetOf('acme')).toMatchObject({ drawn: { tokens: 1 }, runs: 1 });
   });
 });
 

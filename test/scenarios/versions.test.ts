@@ -1,6 +1,15 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { assign, fromPromise, setup, type AnyStateMachine } from 'xstate';
-import { durable, idempotencyKey, type DurableDefinition, type Entry, type RunHandle } from '../../src/index.ts';
+import {
+  durable,
+  idempotencyKey,
+  plan,
+  tool,
+  type DurableDefinition,
+  type Entry,
+  type RunHandle,
+} from '../../src/index.ts';
+import { z } from 'zod';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { until } from '../support/simulatedClock.ts';
 import { openedWith } from '../support/opened.ts';
@@ -297,5 +306,30 @@ describe('a run that was begun with an earlier version', () => {
     expect(() =>
       durable(oneState('a', 'b'), { name: 'other', version: '1', migrate: { from: V1, to: () => ({ from: '' }) } }),
     ).toThrow(/only an earlier version of the same name/);
+  });
+});
+
+describe('a process that was not given a plan which a run calls', () => {
+  test('leaves that run as it is, says why, and others go on with it', async () => {
+    const ends: (() => void)[] = [];
+    const execute = (): Promise<void> => new Promise((resolve) => ends.push(resolve));
+    const slow = tool({ name: 'slow', description: 'Waits', inputSchema: z.object({}), effect: 'read', execute });
+    const sub = plan({ name: 'sub', version: '1', inputSchema: z.object({}) }).step('one', slow, { input: () => ({}) });
+    const words = 'name: outer\nsteps:\n  one:\n    plan: sub\n';
+    const outer = plan.parse(words, { format: 'yaml', tools: [slow], plans: [sub] });
+    const store = new FaultyStore();
+    const first = await opened({ backend: store, tools: [slow], definitions: [sub] });
+    await first.start(outer, {}, { id: 'x' });
+    await until(() => ends.length === 1, 'it is under way');
+    await first.close();
+    const without = await opened({ backend: store, tools: [slow] });
+    const { recovered, left } = await without.recover();
+    expect([recovered, left.map(({ run }) => run)]).toEqual([[], ['x']]);
+    expect(await store.registered()).toContain('x');
+    await without.close();
+    const next = await opened({ backend: store, tools: [slow], definitions: [sub] });
+    await until(() => ends.length === 2, 'it goes on');
+    ends[1]?.();
+    expect((await (await next.attach('x')).result()).success).toBe(true);
   });
 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { asFailure, decode, encode, thrown, toData } from '../../src/codec.ts';
@@ -110,6 +111,8 @@ describe('C1: what a live run is given is what a replay will be given', () => {
     }
     const bare: unknown = Object.assign(Object.create(null), { a: 1 });
     expect(toData([new Point(), bare])).toStrictEqual([{ x: 1 }, { a: 1 }]);
+    const fromElsewhere: unknown = runInNewContext('[{}, { a: 1 }]');
+    expect(toData([{}, Object.create(null), fromElsewhere])).toStrictEqual([{}, {}, [{}, { a: 1 }]]);
   });
 
   test('a huge string', () => {
@@ -136,6 +139,15 @@ describe('C1: what a live run is given is what a replay will be given', () => {
 });
 
 describe('C2: what cannot be kept is refused, by path', () => {
+  class Secret {
+    readonly #text: string;
+    constructor(text: string) {
+      this.#text = text;
+    }
+    get text(): string {
+      return this.#text;
+    }
+  }
   const cycle: { list: unknown[] } = { list: [] };
   cycle.list.push({ back: cycle });
   const deep = (levels: number): unknown => Array.from({ length: levels }).reduce<unknown>((inner) => [inner], 1);
@@ -159,6 +171,11 @@ describe('C2: what cannot be kept is refused, by path', () => {
     ['64 bits', -(2n ** 63n) - 1n, 'value'],
     ['prototype', pollution, 'value.a.__proto__'],
     ['256 levels', deep(257), `value${'[0]'.repeat(256)}`],
+    ['URL', { to: new URL('https://a.example') }, 'value.to'],
+    ['URLSearchParams', [Object.assign(new URLSearchParams('a=1'), { seen: true })], 'value[0]'],
+    ['Headers', { all: new Headers({ a: '1' }) }, 'value.all'],
+    ['Secret without fields', { a: [new Secret('s')] }, 'value.a[0]'],
+    ['a class without fields', Object.create(class {}.prototype as object), 'value'],
   ])('a %s: %o', (what, value, path) => {
     const refused = (): unknown => toData(value);
     expect(refused).toThrow(ValidationError);

@@ -10,23 +10,21 @@ export class FaultyStore implements BackendFactory {
   /** Appends that were asked for. */
   appends = 0;
   readonly #alive = new Set<OwnerId>();
-  readonly #faults = new Map<Operation, () => Promise<void>>();
-  readonly #refused = new Map<string, Error>();
+  readonly #faults = new Map<string, () => Promise<void>>();
   #inner: Backend | undefined;
 
-  /** The next one of these is refused, and nothing is written; with `journal`, the next append to or read of that one. */
-  failOnce(operation: Operation, error: Error, journal?: string): void {
-    if (journal !== undefined) this.#refused.set(`${operation} ${journal}`, error);
-    else this.#faults.set(operation, () => Promise.reject(error));
+  /** The next one of these is refused, and nothing is written; with `name`, the next one of that journal or run. */
+  failOnce(operation: Operation, error: Error, name?: string): void {
+    this.#faults.set(place(operation, name), () => Promise.reject(error));
   }
 
   /** The next one of these waits. `reached` resolves when it does. */
-  holdOnce(operation: Operation): { reached: Promise<void>; release: () => void } {
+  holdOnce(operation: Operation, name?: string): { reached: Promise<void>; release: () => void } {
     let reach!: () => void;
     let release!: () => void;
     const reached = new Promise<void>((resolve) => (reach = resolve));
     const held = new Promise<void>((resolve) => (release = resolve));
-    this.#faults.set(operation, () => {
+    this.#faults.set(place(operation, name), () => {
       reach();
       return held;
     });
@@ -67,14 +65,13 @@ export class FaultyStore implements BackendFactory {
       journal: {
         append: async (...entries) => {
           this.appends += 1;
-          await this.#take('append', owner);
-          this.#mustNotRefuse(`append ${entries[0]}`);
+          await this.#take('append', owner, entries[0]);
           return journal.append(...entries);
         },
         read: (run, from) => this.#counted(run, journal.read(run, from), owner),
         tail: async (run) => {
           const last = await journal.tail(run);
-          await this.#take('tail', owner);
+          await this.#take('tail', owner, run);
           return last;
         },
         list: () => journal.list(),
@@ -84,10 +81,11 @@ export class FaultyStore implements BackendFactory {
         get: (key) => registry.get(key),
         put: async (...fact) => {
           const [key] = fact;
-          if (key.startsWith('open.')) await this.#take('put', owner);
+          const run = key.startsWith('open.') ? key.slice('open.'.length) : undefined;
+          if (run !== undefined) await this.#take('put', owner, run);
           if (key.startsWith('budget.')) await this.#take('budget', owner);
           const revision = await registry.put(...fact);
-          if (key.startsWith('open.')) await this.#take('written', owner);
+          if (run !== undefined) await this.#take('written', owner, run);
           return revision;
         },
         delete: (key) => registry.delete(key),
@@ -100,24 +98,22 @@ export class FaultyStore implements BackendFactory {
   }
 
   async *#counted<T>(journal: string, entries: AsyncIterable<T>, owner: OwnerId): AsyncIterable<T> {
-    this.#mustNotRefuse(`read ${journal}`);
-    await this.#take('read', owner);
+    await this.#take('read', owner, journal);
     for await (const entry of entries) {
       this.read += 1;
       yield entry;
     }
   }
 
-  #mustNotRefuse(what: string): void {
-    const refused = this.#refused.get(what);
-    this.#refused.delete(what);
-    if (refused !== undefined) throw refused;
-  }
-
-  async #take(operation: Operation, owner: OwnerId): Promise<void> {
-    const fault = this.#faults.get(operation);
-    this.#faults.delete(operation);
-    await fault?.();
+  async #take(operation: Operation, owner: OwnerId, name?: string): Promise<void> {
+    for (const at of name === undefined ? [operation] : [operation, place(operation, name)]) {
+      const fault = this.#faults.get(at);
+      this.#faults.delete(at);
+      await fault?.();
+    }
     if (!this.#alive.has(owner)) throw new ClosedError('This backend is closed.', { owner });
   }
 }
+
+const place = (operation: Operation, name?: string): string =>
+  name === undefined ? operation : `${operation} ${name}`;

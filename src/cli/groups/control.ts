@@ -63,7 +63,7 @@ export function control(program: Program): void {
     )
     .option('--tenant <tenant>', 'all runs of this tenant')
     .option('--definition <name>', 'all runs of this definition')
-    .addOption(new Option('--agent <name>', 'as --definition').hideHelp())
+    .addOption(new Option('--agent <name>', 'as --definition').conflicts('definition').hideHelp())
     .option('--all', 'all runs')
     .option('--reason <text>', 'recorded with the kill')
     .option('--grace <duration>', 'how long calls may take to end; 5s by default')

@@ -38,23 +38,26 @@ export const planted: readonly Planted[] = [
     name: 'deliver-before-append',
     promise: 'J2',
     file: 'actors/pump.ts',
-    find: `      const level = await this.#write(stored, { epoch, after, barrier });
-      Object.assign(this.position, { seq: after + group.length, hash: before, at });
-      this.#host.deliver(entries);`,
-    replace: `      const writing = this.#write(stored, { epoch, after, barrier });
-      Object.assign(this.position, { seq: after + group.length, hash: before, at });
-      this.#host.deliver(entries);
-      const level = await writing;`,
+    find: `    const level = await this.#write(stored, { epoch, after, barrier });
+    Object.assign(this.position, { seq: after + group.length, hash: before, at });
+    this.#host.deliver(entries);`,
+    replace: `    const writing = this.#write(stored, { epoch, after, barrier });
+    Object.assign(this.position, { seq: after + group.length, hash: before, at });
+    this.#host.deliver(entries);
+    const level = await writing;`,
   },
   {
     name: 'acknowledge-before-append',
     promise: 'F2',
     file: 'actors/pump.ts',
-    find: `    try {
-      const level = await this.#write(stored, { epoch, after, barrier });`,
-    replace: `    try {
-      for (const { acknowledged, seq } of group.splice(0)) acknowledged?.({ seq, level: 'process' });
-      const level = await this.#write(stored, { epoch, after, barrier });`,
+    find: `    const level = await this.#write(stored, { epoch, after, barrier });
+    Object.assign(this.position, { seq: after + group.length, hash: before, at });
+    this.#host.deliver(entries);
+    for (const { acknowledged, seq } of group) acknowledged?.({ seq, level });`,
+    replace: `    for (const { acknowledged, seq } of group) acknowledged?.({ seq, level: 'process' });
+    await this.#write(stored, { epoch, after, barrier });
+    Object.assign(this.position, { seq: after + group.length, hash: before, at });
+    this.#host.deliver(entries);`,
   },
   {
     name: 'go-on-after-refused',
@@ -324,8 +327,8 @@ export const planted: readonly Planted[] = [
     name: 'anybody-approves',
     promise: 'A1',
     file: 'machines/tool.ts',
-    find: `  approval?.hash === hash && (approval.approvers === null || approval.approvers.includes(by));`,
-    replace: `  approval?.hash === hash;`,
+    find: `  return approval?.hash === hash && (approval.approvers === null || approval.approvers.includes(by));`,
+    replace: `  return approval?.hash === hash;`,
     also: {
       file: 'src/deciding.ts',
       find: `  if (approvers !== null && !approvers.includes(by))`,
@@ -588,8 +591,10 @@ export const planted: readonly Planted[] = [
     name: 'one-damaged-run-stops-the-others',
     promise: 'L1',
     file: 'actors/runs/recovery.ts',
-    find: `        else recovery.left.push({ run: open.run, error });`,
-    replace: `        else throw error;`,
+    find: `        recovery.left.push({ run: open.run, error });
+      }`,
+    replace: `        throw error;
+      }`,
   },
   {
     name: 'unknown-type-is-read',

@@ -94,26 +94,29 @@ describe('a tool that does what it should not', () => {
 });
 
 describe('a signal', () => {
-  it('SIGTERM lets go of the run, which goes on where it is recovered; Ctrl-C lets go of it again', async () => {
-    const run = await begin('run', 'wait.txt', '--id', 'r', '--json');
-    run.signal('SIGTERM');
-    const left = await run.ended;
-    expect([left.code, JSON.parse(left.stdout)]).toMatchObject([
-      130,
-      { run: 'r', status: 'running', inDoubt: [], interrupted: 'SIGTERM' },
-    ]);
-    expect(left.stderr).toContain('let go of; to go on: troupe recover r\n');
+  it.each(['SIGTERM', 'SIGHUP'] as const)(
+    '%s lets go of the run, which goes on where it is recovered; Ctrl-C lets go of it again',
+    async (signal) => {
+      const run = await begin('run', 'wait.txt', '--id', 'r', '--json');
+      run.signal(signal);
+      const left = await run.ended;
+      expect([left.code, JSON.parse(left.stdout)]).toMatchObject([
+        130,
+        { run: 'r', status: 'running', inDoubt: [], interrupted: signal },
+      ]);
+      expect(left.stderr).toContain('let go of; to go on: troupe recover r\n');
 
-    const recovered = await begin('recover', '--json');
-    recovered.signal('SIGINT');
-    const again = await recovered.ended;
-    expect([again.code, JSON.parse(again.stdout)]).toMatchObject([
-      130,
-      { runs: [{ run: 'r', status: 'running', interrupted: 'SIGINT' }], left: [] },
-    ]);
-    folder.write('go', '');
-    expect((await folder.json('recover')).data).toMatchObject({ runs: [{ run: 'r', status: 'completed' }] });
-  });
+      const recovered = await begin('recover', '--json');
+      recovered.signal('SIGINT');
+      const again = await recovered.ended;
+      expect([again.code, JSON.parse(again.stdout)]).toMatchObject([
+        130,
+        { runs: [{ run: 'r', status: 'running', interrupted: 'SIGINT' }], left: [] },
+      ]);
+      folder.write('go', '');
+      expect((await folder.json('recover')).data).toMatchObject({ runs: [{ run: 'r', status: 'completed' }] });
+    },
+  );
 
   it('Ctrl-C kills the run that resolve sees through', async () => {
     folder.write('die.txt', 'b. die\na. wait (after b)\n');
@@ -125,13 +128,16 @@ describe('a signal', () => {
     expect(stderr).toContain('killing run d; again to leave it');
   });
 
-  it('before there is anything to kill, or a second time, leaves at once', async () => {
+  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s with nothing to let go of leaves at once', async (signal) => {
     folder.write('slow.js', 'console.log("here"); await new Promise((resolve) => setTimeout(resolve, 60_000));');
     const slow = folder.begin('ps', '--config', 'slow.js', '--json');
     await slow.printed('here');
-    slow.signal('SIGINT');
+    slow.signal(signal);
     const { code, stdout } = await slow.ended;
-    expect([code, JSON.parse(stdout)]).toEqual([130, { error: { code: 'INTERRUPTED', message: 'Left by SIGINT.' } }]);
+    expect([code, JSON.parse(stdout)]).toEqual([
+      130,
+      { error: { code: 'INTERRUPTED', message: `Left by ${signal}.` } },
+    ]);
   });
 
   it('is told of in --help', async () => {

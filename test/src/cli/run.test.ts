@@ -39,6 +39,17 @@ describe('troupe run', () => {
     expect(other.stderr).toContain('DEFINITION_CHANGED: Run one exists and is of mail, not of other');
   });
 
+  it('says of an id that exists what was said to it in vain', async () => {
+    folder.write('mail.txt', MAIL);
+    const NOTE = 'run one exists already and is gone on with as it was begun';
+    const begin = ['run', 'mail.txt', '--id', 'one', '--input', '{}', '--budget', 'toolCalls=99', '--steps', '50'];
+    const first = await folder.json(...begin);
+    expect([first.code, first.stderr]).toEqual([0, expect.not.stringContaining(NOTE)]);
+    const again = await folder.json(...begin);
+    expect([again.code, again.data]).toEqual([0, first.data]);
+    expect(again.stderr).toContain(`${NOTE}: --input, --budget, --steps said nothing to it`);
+  });
+
   it('runs a definition from a file, with an input', async () => {
     const given = await folder.json('run', 'troupe.config.ts#greet', '--input', '{"to":"dee"}');
     expect([given.code, given.data['output']]).toEqual([0, { id: 'dee' }]);

@@ -12,7 +12,7 @@ interface Refusal {
 /** Both ways: for people on stderr, as data on stdout; never a stack trace. */
 async function refused(args: readonly string[], code: string, message: string): Promise<Record<string, unknown>> {
   const [human, asked] = await Promise.all([folder.troupe(...args), folder.json<Refusal>(...args)]);
-  expect(human.stderr).toContain(`troupe: ${code}: `);
+  expect(human.stderr).toContain(code === 'USAGE' ? 'error: ' : `troupe: ${code}: `);
   expect(human.stderr).toContain(message);
   expect(human.stderr).not.toMatch(/\n\s+at /);
   expect([human.code, human.stdout]).toEqual([2, '']);
@@ -94,6 +94,27 @@ describe('what is refused', () => {
     for (const args of [['dance'], ['ps', '--status', 'odd'], ['show'], ['run', 'x.txt', '--steps', '1.5'], []])
       expect([args, (await folder.troupe(...args)).code]).toEqual([args, 2]);
     expect(await folder.json('ps', '--status', 'odd')).toMatchObject({ code: 2, data: { error: { code: 'USAGE' } } });
+  });
+});
+
+describe('what is said twice', () => {
+  it.each([
+    [['run', 'greet', '--budget', 'steps=0', '--budget=usd=5'], "'--budget <limits>' is given more than once"],
+    [['kill', '--tenant', 'a', '--tenant', 'b', '--yes'], "'--tenant <tenant>' is given more than once"],
+    [['kill', '--definition', 'x', '--agent', 'y', '--yes'], "'--agent <name>' cannot be used with option"],
+  ])('%j is refused, and nothing happens', async (args, message) => {
+    await refused(args, 'USAGE', message);
+    expect((await folder.json('ps')).data).toMatchObject({ runs: [], switches: [] });
+  });
+
+  it('and differently, too', async () => {
+    for (const command of ['kill', 'lift'])
+      await refused([command, '--tenant', 'a', '--definition', 'b'], 'VALIDATION', 'Give one of --tenant');
+    await refused(
+      ['run', 'greet', '--budget', 'steps=0', '--steps', '5'],
+      'VALIDATION',
+      'says twice what steps may be',
+    );
   });
 });
 
