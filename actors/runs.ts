@@ -175,7 +175,7 @@ export class Runs {
     const coming = { register, presence, switches, loose, mail, reading, runPorts, kill, keep, mustBeOpen };
     const creating = (this.creating = new Creating({ ...coming, owner }));
     const adopting = (this.adopting = new Adopting({ ...coming, backend, live, parked, creating }));
-    const lost = (this.#lost = new Lost({ ...here, creating, adopting, loose }));
+    const lost = (this.#lost = new Lost({ ...here, creating, adopting, loose, closed }));
 
     const learns = (run: RunId): boolean => mail.reads(run) || children.looks(run);
     this.#parking = new Parking({ ...here, lost, learns, closed }, parkAfterMs);

@@ -7,6 +7,7 @@ import type { Run } from '../run.ts';
 import type { Adopting } from './adopting.ts';
 import type { Creating } from './creating.ts';
 import { answers } from './kills.ts';
+import { insist } from './later.ts';
 import type { Loose } from './loose.ts';
 import type { Parked } from './parked.ts';
 import { taken } from './refusals.ts';
@@ -22,6 +23,7 @@ export interface LostPorts {
   readonly creating: Pick<Creating, 'alone'>;
   readonly loose: Pick<Loose, 'add'>;
   readonly adopting: Pick<Adopting, 'of'>;
+  closed(): boolean;
 }
 
 const MAX_LOST = 256;
@@ -58,7 +60,17 @@ export class Lost {
   }
 
   /** Somebody has killed it, perhaps. What has stopped here; undefined: it does not live here, nor did it, or nobody has. */
-  async killed(id: RunId, { owner, graceMs }: Killed): Promise<readonly StoppedActor[] | undefined> {
+  async killed(id: RunId, asked: Killed): Promise<readonly StoppedActor[] | undefined> {
+    try {
+      return await this.#killed(id, asked);
+    } catch (error) {
+      // Nobody signals it a second time.
+      this.look(id);
+      throw error;
+    }
+  }
+
+  async #killed(id: RunId, { owner, graceMs }: Killed): Promise<readonly StoppedActor[] | undefined> {
     const { journal, clock, parked } = this.#ports;
     await this.#ports.adopting.of(id)?.catch(() => {});
     const live = this.#ports.live.get(id) ?? this.#runs.get(id);
@@ -77,9 +89,11 @@ export class Lost {
   /** Signals were missed: it was killed or taken over, perhaps. */
   look(id: RunId): void {
     const { owner, report } = this.#ports;
-    this.killed(id, { owner, graceMs: 0 })
-      .then(() => this.takenOver(id))
-      .catch((error: unknown) => report(error, `run ${id}: looking whose it is`));
+    const what = `run ${id}: looking whose it is`;
+    insist(what, this.#ports, async () => {
+      await this.#killed(id, { owner, graceMs: 0 });
+      await this.takenOver(id);
+    }).catch((error: unknown) => report(error, what));
   }
 
   /** Somebody has taken it over, perhaps: one that only waits would not learn it by itself. */

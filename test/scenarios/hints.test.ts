@@ -351,6 +351,24 @@ describe('a run that another one has begun', () => {
   });
 });
 
+describe('a kill that reaches a run in another process', () => {
+  test('stops it there, also where its owner could not look at first', async () => {
+    const store = new FaultyStore();
+    const reported: unknown[] = [];
+    const owner = await opened({ backend: store, report: (error) => void reported.push(error) });
+    const other = await opened({ backend: store });
+    await owner.start(list, undefined, { id: 'x' });
+    const fence = store.holdOnce('append', 'x');
+    const killing = other.kill('x', 'why not', { grace: 0 });
+    await fence.reached;
+    store.failOnce('tail', broken(), 'x');
+    fence.release();
+    await until(() => reported.length > 0, 'it could not look');
+    await until(() => owner.counts.live === 0, 'it has stopped');
+    await killing;
+  });
+});
+
 describe('a run that is being begun', () => {
   test('stays registered where somebody finds at this moment that there is none', async () => {
     const store = new FaultyStore();
