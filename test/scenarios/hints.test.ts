@@ -353,10 +353,10 @@ describe('a run that another one has begun', () => {
 
 describe('a kill that reaches a run in another process', () => {
   test('stops it there, also where its owner could not look at first', async () => {
-    const store = new FaultyStore();
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
     const reported: unknown[] = [];
-    const owner = await opened({ backend: store, report: (error) => void reported.push(error) });
-    const other = await opened({ backend: store });
+    const owner = await opened({ backend: store, clock, report: (error) => void reported.push(error) });
+    const other = await opened({ backend: store, clock });
     await owner.start(list, undefined, { id: 'x' });
     const fence = store.holdOnce('append', 'x');
     const killing = other.kill('x', 'why not', { grace: 0 });
@@ -365,7 +365,14 @@ describe('a kill that reaches a run in another process', () => {
     fence.release();
     await until(() => reported.length > 0, 'it could not look');
     await until(() => owner.counts.live === 0, 'it has stopped');
-    await killing;
+    // Nobody answers a kill that could not be looked at.
+    let receipt: unknown;
+    void killing.then((complete) => (receipt = complete));
+    await until(() => {
+      clock.increment(1_000);
+      return receipt !== undefined;
+    }, 'the receipt is complete');
+    expect(receipt).toMatchObject({ status: 'killed', answered: false });
   });
 });
 
