@@ -254,6 +254,11 @@ export class Allotments {
     });
   }
 
+  /** Runs that have drawn and not given back. */
+  drawers(): Promise<RunId[]> {
+    return this.#funds.drawers();
+  }
+
   /** A2. It has ended, wherever it lived. Undefined: there is nothing to give back. */
   ended(run: RunId): Promise<void> | undefined {
     if (this.#funds.some === false) return undefined;

@@ -2,7 +2,7 @@ import type { Fund } from '../machines/policy/fund.ts';
 import type { Registered, Registry, Unwatch } from '../src/backend.ts';
 import { encode } from '../src/codec.ts';
 import { OverloadedError } from '../src/protocol/errors.ts';
-import type { TenantId } from '../src/protocol/ids.ts';
+import type { RunId, TenantId } from '../src/protocol/ids.ts';
 
 const PREFIX = 'budget.';
 const MAX_BYTES = 60 * 1024;
@@ -64,6 +64,15 @@ export class Funds {
 
   async get(tenant: TenantId): Promise<Fund | undefined> {
     return (await this.#registry.get(PREFIX + tenant))?.value as Fund | undefined;
+  }
+
+  /** Runs that have drawn of any. */
+  async drawers(): Promise<RunId[]> {
+    await this.ready();
+    const runs: string[] = [];
+    if (this.some === true)
+      for await (const { value } of this.#registry.list(PREFIX)) runs.push(...Object.keys((value as Fund).open));
+    return runs as RunId[];
   }
 
   /** In turn; `next` is asked again where another process was faster. @throws OverloadedError */

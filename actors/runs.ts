@@ -34,6 +34,8 @@ export interface RunsPorts extends Omit<RunPorts, 'journal' | 'rests' | 'over' |
   readonly parkAfterMs: number | undefined;
   /** A run has ended, and is about to be forgotten. */
   readonly ended?: (run: RunId) => Promise<void> | undefined;
+  /** Runs that have something which `ended` gives back. */
+  readonly drawers: () => Promise<RunId[]>;
   bodyOf(beginning: Beginning): Resolved;
   begins: ChildPorts['begins'];
   /** True where this process was given that definition, with that chart. */
@@ -183,7 +185,8 @@ export class Runs {
     const knows: RunsPorts['knows'] = (definition, chart) => ports.knows(definition, chart);
     const taking = { presence, creating, adopting, waking, forgetting, lookAgain, knows, mustBeOpen };
     const killSwitchedOff = (): void => void (switches.any && this.wide.switched());
-    this.recovery = new Recovery({ ...here, ...taking, backend, killSwitchedOff });
+    const drawers = (): Promise<RunId[]> => ports.drawers();
+    this.recovery = new Recovery({ ...here, ...taking, backend, loose, drawers, killSwitchedOff });
   }
 
   live(run: RunId): Run | undefined {

@@ -78,6 +78,7 @@ export class Troupe {
         this.#starting.ended(run);
         return this.#allotments.ended(run);
       },
+      drawers: () => this.#allotments.drawers(),
       raise: (run, budget) => this.#allotments.raise(run, budget),
       report,
       bodyOf: (beginning) => this.#definitions.begunAs(beginning),

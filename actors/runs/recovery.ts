@@ -7,6 +7,7 @@ import type { Adopting } from './adopting.ts';
 import type { Creating } from './creating.ts';
 import type { Forgetting } from './forgetting.ts';
 import { mayWorkLater } from './later.ts';
+import type { Loose } from './loose.ts';
 import type { Parked } from './parked.ts';
 import { restsStill } from './parking.ts';
 import type { Presence } from './presence.ts';
@@ -26,9 +27,12 @@ export interface RecoveryPorts {
   readonly creating: Pick<Creating, 'alone'>;
   readonly adopting: Pick<Adopting, 'adopt'>;
   readonly waking: Pick<Waking, 'wake'>;
+  readonly loose: Pick<Loose, 'add'>;
   readonly forgetting: Pick<Forgetting, 'finish' | 'none'>;
   /** Somebody who is gone may have killed a run that lives here, and not have come to say so. */
   lookAgain(): void;
+  /** Runs that have drawn of what others may need. */
+  drawers(): Promise<RunId[]>;
   /** True where this process was given that definition, with that chart. */
   knows(definition: string, chart: string): boolean;
   /** @throws ClosedError */
@@ -55,7 +59,7 @@ export class Recovery {
 
   /** Takes over the unfinished runs that nobody alive owns, or one of them. */
   async recover(only?: RunId): Promise<Recovered> {
-    const { backend, presence, live, parked, forgetting } = this.#ports;
+    const { backend, presence, live, parked, forgetting, loose } = this.#ports;
     const recovery: Recovered = { recovered: [], left: [] };
     const one = async (open: OpenRun, revision: number | undefined): Promise<void> => {
       try {
@@ -67,8 +71,13 @@ export class Recovery {
         recovery.left.push({ run: open.run, error });
       }
     };
+    const drawers = only === undefined ? await this.#ports.drawers() : [];
+    const registered = await this.#registered(only);
+    const known = new Set(registered.map(({ open }) => open.run));
+    // On record, perhaps, and never registered: nobody else comes to giving back what it has drawn.
+    for (const run of drawers) if (!known.has(run)) loose.add(run);
     let claims: Promise<void>[] = [];
-    for (const { open, revision } of await this.#registered(only)) {
+    for (const { open, revision } of registered) {
       if (live.has(open.run) || parked.has(open.run)) continue;
       // What this process owned and has let go of, nobody else will take.
       if (open.owner !== backend.owner && (await backend.alive(open.owner))) {

@@ -72,6 +72,27 @@ describe('a start that fails', () => {
   });
 });
 
+describe('a run that is on record and could never be registered', () => {
+  test('gives back what it has drawn, though the process dies that has killed it', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const first = await opened({ backend: store, report: () => {} });
+    await first.setBudget({ tenant: 'acme', period: '1d', tokens: 100 });
+    store.failOnce('put', new StorageFullError('full', {}), 'one');
+    const starting = first.start(waiting, undefined, { id: 'one', tenant: 'acme', budget: { tokens: 100 } });
+    await expect(starting).rejects.toThrow(StorageFullError);
+    store.failOnce('budget', new StorageFullError('full', {}));
+    await first.kill('one');
+    await still();
+    store.crash();
+    const next = await opened({ backend: store, clock });
+    await still();
+    expect((await drawnOf(next, 'acme'))?.tokens).toBe(100);
+    clock.increment(5_000);
+    await still();
+    expect((await drawnOf(next, 'acme'))?.tokens).toBe(0);
+  });
+});
+
 describe('an id that two tenants want', () => {
   const asking = (tenant: string) => ({ id: 'one', tenant, budget: { tokens: 100 } });
 
