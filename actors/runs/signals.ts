@@ -11,6 +11,7 @@ import {
   parseSubject,
   type Subject,
 } from '../../src/protocol/subject.ts';
+import { insist, isRetryable } from './later.ts';
 
 /** `owner`: the one it is registered with. */
 export interface Killed {
@@ -44,6 +45,7 @@ export class Signals {
   /** Answers that are not given yet. */
   readonly #answering = new Set<Promise<void>>();
   #said = 0;
+  #closed = false;
 
   constructor(
     ports: { bus: Bus; owner: OwnerId; clock: Clock },
@@ -78,23 +80,38 @@ export class Signals {
     );
   }
 
-  /** What has stopped where it lives. Undefined: nobody has said so in time. */
+  /** What has stopped where it lives. Undefined: nobody has said so in time; where it could not be told, that is tried again behind it. */
   async kill(tenant: TenantId, run: RunId, about: Killed): Promise<readonly StoppedActor[] | undefined> {
+    const what = `run ${run}: telling its process that it was killed`;
     try {
-      const said = await this.#envelope(tenant, 'troupe.run.killed', about);
-      const timeoutMs = about.graceMs + ANSWER_MS;
+      return await this.#tellKilled(tenant, run, about);
+    } catch (error) {
+      this.#report(error, what);
+      if (!isRetryable(error)) return undefined;
+    }
+    const ports = { clock: this.#ports.clock, report: this.#report, closed: () => this.#closed };
+    insist(what, ports, async () => void (await this.#tellKilled(tenant, run, { ...about, graceMs: 0 }))).catch(
+      (error: unknown) => this.#report(error, what),
+    );
+    return undefined;
+  }
+
+  async #tellKilled(tenant: TenantId, run: RunId, about: Killed): Promise<readonly StoppedActor[] | undefined> {
+    const said = await this.#envelope(tenant, 'troupe.run.killed', about);
+    const timeoutMs = about.graceMs + ANSWER_MS;
+    try {
       const answer = await this.#ports.bus.request(killSubject(tenant, run), said, { timeoutMs });
       const { decodeEnvelope } = await frame();
       return (decodeEnvelope(answer).data as { stopped: StoppedActor[] }).stopped;
     } catch (error) {
-      if (!(error instanceof UnreachableError))
-        this.#report(error, `run ${run}: telling its process that it was killed`);
-      return undefined;
+      if (error instanceof UnreachableError) return undefined;
+      throw error;
     }
   }
 
   /** Nothing more is heard; resolves once those who were heard have their answer. What they wait for is not waited for longer than 5 s here. */
   async close(): Promise<void> {
+    this.#closed = true;
     for (const end of this.#end) end();
     if (this.#answering.size === 0) return;
     const { clock } = this.#ports;

@@ -376,6 +376,20 @@ describe('a kill that reaches a run in another process', () => {
   });
 });
 
+describe('a kill of a run in another process that cannot be told', () => {
+  test('is told a second later', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const owner = await opened({ backend: store, clock });
+    const other = await opened({ backend: store, clock });
+    await owner.start(list, undefined, { id: 'x' });
+    store.failOnce('request', broken());
+    expect(await other.kill('x')).toMatchObject({ status: 'killed', answered: false });
+    expect(owner.counts.live).toBe(1);
+    clock.increment(1_000);
+    await until(() => owner.counts.live === 0, 'it has stopped');
+  });
+});
+
 describe('a run that is being begun', () => {
   test('stays registered where somebody finds at this moment that there is none', async () => {
     const store = new FaultyStore();

@@ -1,7 +1,7 @@
 import { ClosedError, embedded, type Backend, type BackendFactory, type OwnerId } from '../../src/index.ts';
 
 /** `put`: of an unfinished run; `written`: one that is done, and not acknowledged; `budget`: a put of a tenant's; `tail`: what it says is old when it comes. */
-type Operation = 'append' | 'put' | 'written' | 'budget' | 'read' | 'tail';
+type Operation = 'append' | 'put' | 'written' | 'budget' | 'read' | 'tail' | 'request';
 
 /** One store in memory that outlives the troupes opened on it, and fails or waits where it is told to. */
 export class FaultyStore implements BackendFactory {
@@ -60,7 +60,14 @@ export class FaultyStore implements BackendFactory {
       name,
       level,
       owner,
-      bus,
+      bus: {
+        publish: (...said) => bus.publish(...said),
+        subscribe: (...asked) => bus.subscribe(...asked),
+        request: async (...said) => {
+          await this.#take('request', owner);
+          return bus.request(...said);
+        },
+      },
       queue,
       journal: {
         append: async (...entries) => {
