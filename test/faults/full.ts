@@ -4,6 +4,7 @@ import { setTimeout as pass } from 'node:timers/promises';
 import { DatabaseSync } from 'node:sqlite';
 import { addressOf, createTroupe, durable, embedded, StorageFullError, type BackendFactory } from 'troupe';
 import { assign, fromPromise, setup } from 'xstate';
+import { SEQ_BITS } from '../../src/backends/embedded/check.ts';
 import { entryOf } from '../../src/chain.ts';
 
 /**
@@ -119,7 +120,10 @@ const troupe = await createTroupe({
 const run = await troupe.start(charger, undefined, { id: 'charger' });
 
 const db = new DatabaseSync(join(dir, 'store', 'troupe.db'), { readOnly: true, timeout: 1_000 });
-const newest = db.prepare('SELECT bytes FROM entries ORDER BY id DESC LIMIT 40');
+// An id is the number of its journal and its seq in one: those of other runs come before.
+const newest = db.prepare(
+  `SELECT bytes FROM entries WHERE id < (SELECT no + 1 FROM runs WHERE run = 'charger') << ${SEQ_BITS} ORDER BY id DESC LIMIT 40`,
+);
 intents = (key) =>
   newest.all().some(({ bytes }) => {
     const { type, target } = entryOf(bytes as Uint8Array);
