@@ -12,16 +12,13 @@ import { Pump, type Position } from './pump.ts';
 import { Alarms } from './run/alarms.ts';
 import { Commands } from './run/commands.ts';
 import { Continuing } from './run/continuing.ts';
-import { Ending, Parked } from './run/ending.ts';
+import { Ending } from './run/ending.ts';
 import { Orphans } from './run/orphans.ts';
 import type { Body, RunPorts } from './run/ports.ts';
 import { Rest } from './run/rest.ts';
 import { Watchers } from './run/watchers.ts';
 import type { Said } from './said.ts';
 import { DurableSystem, type SystemHost } from './system.ts';
-
-/** What has stopped, and what of it goes on until it has ended. */
-type Stopped = { actor: string; state: unknown; work: Promise<void> | undefined }[];
 
 const CONTINUE_AFTER = 1_000;
 
@@ -44,14 +41,12 @@ export class Run {
   readonly #position: Position;
   readonly #alarms: Alarms;
   readonly orphans: Orphans;
-  readonly #ending = new Ending();
+  readonly ending: Ending;
   /** Undefined where its definition does not say how. */
   readonly #continuing: Continuing | undefined;
   #live = false;
   /** It has mail of before it came here. */
   #catchesUp = false;
-  /** What was stopped when it was lost, for whoever asks. */
-  #stoppedAs: Stopped | undefined;
   #summary: Summary;
   #owner: string;
 
@@ -70,14 +65,14 @@ export class Run {
     const { report } = ports;
     this.#pump = new Pump(id, position, ports, {
       deliver: (group) => this.#deliver(group),
-      lost: (error) => this.#lost(error),
+      lost: (error) => this.ending.lose(error),
       idle: () => this.#idle(),
       report,
     });
     this.calls = new Calls(new Gate(), this.#pump, {
       run: id,
       system: () => this.#system,
-      stopped: () => this.#ending.stopped,
+      stopped: () => this.ending.stopped,
       paused: () => this.#paused,
       switchedOff: () => this.#ports.off?.(this) === true,
       canWrapUp: () => this.#system.canWrapUp,
@@ -88,6 +83,11 @@ export class Run {
     this.commands = new Commands(this, this.#pump, this.calls, ports);
     this.watchers = new Watchers(this, report);
     this.#alarms = new Alarms(id, ports, { say: (said) => this.#say(said), timeIsUp: () => this.calls.timeIsUp() });
+    this.ending = new Ending(this, this.#pump, this.#alarms, {
+      note: (entry) => this.#note(entry),
+      over: () => ports.over?.(this),
+      report,
+    });
     this.orphans = new Orphans(id, ports, () => {
       if (this.rest.rests) this.#idle();
     });
@@ -218,7 +218,7 @@ export class Run {
     if (isEnd(entry.type)) {
       if (entry.type === 'run.killed') this.#system.tell({ type: 'troupe.killed' });
       mustEndAs(entry as Ended, this.#system);
-      this.#finish(entry as Ended);
+      this.ending.finish(entry as Ended);
     }
   }
 
@@ -234,7 +234,7 @@ export class Run {
     if (mail === undefined) return this.#awake(then);
     void mail().then(() => {
       this.#catchesUp = false;
-      if (this.#ending.stopped) return;
+      if (this.ending.stopped) return;
       this.#system.arm();
       this.#awake(then);
     });
@@ -256,7 +256,7 @@ export class Run {
   }
 
   #say(said: Said): void {
-    if (this.#ending.closing) return;
+    if (this.ending.closing) return;
     if (said.type.startsWith('leaf.')) this.calls.say(said);
     else this.#pump.enqueue(said);
   }
@@ -267,13 +267,13 @@ export class Run {
       else this.#system.deliver(entry);
       this.#note(entry);
       this.watchers.publish(entry);
-      if (isEnd(entry.type)) return this.#finish(entry as Ended);
+      if (isEnd(entry.type)) return this.ending.finish(entry as Ended);
     }
     this.#settle();
   }
 
   #beginAgain(entry: EntryOf<'run.continued'>): void {
-    this.#disarm();
+    this.ending.disarm();
     this.calls.clear();
     this.#system.root.stop();
     this.#begin(entry, true);
@@ -283,7 +283,7 @@ export class Run {
   /** What a run keeps besides its system; the same live and in a fold. */
   #note(entry: Entry): void {
     if (this.#summary.run !== '' || entry.type === 'run.created') this.#summary = summarised(this.#summary, entry);
-    if (isEnd(entry.type)) this.#ending.note(entry as Ended);
+    if (isEnd(entry.type)) this.ending.note(entry as Ended);
     this.commands.note(entry);
     if (entry.type === 'run.recovered' || entry.type === 'run.forked') this.#owner = entry.event.owner;
     if (entry.type === 'leaf.started' && entry.event.effect === 'irreversible') this.#pump.irreversible = true;
@@ -291,7 +291,7 @@ export class Run {
   }
 
   #settle(): void {
-    if (this.#ending.stopped) return;
+    if (this.ending.stopped) return;
     const { status } = this.#system.root.getSnapshot();
     if (status !== 'active') return this.#conclude();
     this.#alarms.watchTime(this.calls.gate.dueMs);
@@ -304,7 +304,7 @@ export class Run {
 
   /** What held it back may hold it no more. */
   goOn(): void {
-    if (this.#live && !this.#catchesUp && !this.#ending.stopped && this.#pump.idle) this.calls.begin();
+    if (this.#live && !this.#catchesUp && !this.ending.stopped && this.#pump.idle) this.calls.begin();
   }
 
   /** Nothing begins for now: it is paused, or all that is like it is switched off and it is about to be killed. */
@@ -321,27 +321,17 @@ export class Run {
   // How it is over here.
 
   get end(): Ended | undefined {
-    return this.#ending.end;
+    return this.ending.end;
   }
 
   /** Rejects when this process has let go of it before its end. */
   get ended(): Promise<Ended> {
-    return this.#ending.ended;
+    return this.ending.ended;
   }
 
   /** Nothing begins here any more: the run has ended, or is being taken away. */
   get stopped(): boolean {
-    return this.#ending.stopped;
-  }
-
-  /** Somebody else has taken it. */
-  get lost(): boolean {
-    return this.#ending.lost;
-  }
-
-  /** It has left memory. */
-  get parked(): boolean {
-    return this.#ending.parked;
+    return this.ending.stopped;
   }
 
   /** R1. */
@@ -349,75 +339,11 @@ export class Run {
     // What an action threw on the way to the end decides how the run ended.
     if (this.#system.actions.broken) return;
     this.#system.nodes.abort();
-    this.#ending.close();
-    this.#disarm();
+    this.ending.close();
+    this.ending.disarm();
     const end = endOf(this.#system);
     const { costs } = this.calls.gate;
     if (costs !== undefined) end.event.costs = costs;
     this.#pump.enqueue(end, this.#position.seq);
-  }
-
-  #finish(entry: Ended): void {
-    this.#ending.close();
-    this.#disarm();
-    void this.#pump.stop();
-    this.#ending.finish(entry);
-    this.#ports.over?.(this);
-  }
-
-  /** Somebody appended `run.killed`, which fences this owner. What stopped, and what of it goes on until it has ended. */
-  killed(entry: EntryOf<'run.killed'>): Stopped {
-    // It has stopped already.
-    if (this.#ending.over) return this.#stoppedAs ?? [];
-    this.#ending.close();
-    this.#disarm();
-    const stopped = this.#stopping();
-    this.#system.deliver(entry);
-    this.#note(entry);
-    this.#system.tell({ type: 'troupe.killed' });
-    this.watchers.publish(entry);
-    this.#finish(entry);
-    return stopped;
-  }
-
-  /** Appends nothing more and begins nothing more; what is under way ends. */
-  release(): Promise<void> {
-    this.#ending.hold();
-    this.#disarm();
-    return this.#pump.stop();
-  }
-
-  /** Leaves memory; it is woken from its journal. */
-  park(): void {
-    this.abandon(new Parked(this.id));
-  }
-
-  #lost(error: unknown): void {
-    if (!(error instanceof StaleOwnerError)) this.#ports.report(error, `run ${this.id}: let go of`);
-    this.abandon(error);
-  }
-
-  /** Stops everything that lives here, recording nothing. */
-  abandon(why: unknown): void {
-    this.#ending.close();
-    // Whoever still knows it is refused.
-    void this.#pump.stop();
-    this.#disarm();
-    if (why instanceof StaleOwnerError) this.#stoppedAs = this.#stopping();
-    this.#system.nodes.abort();
-    this.#system.root.stop();
-    this.#ending.leave(why);
-    this.#ports.over?.(this);
-  }
-
-  #stopping(): Stopped {
-    const working = new Map(this.#system.work.underWay);
-    return this.states().map((one) => ({ ...one, work: working.get(one.actor) }));
-  }
-
-  /** Nothing rings here any more. */
-  #disarm(): void {
-    this.#system.disarm();
-    this.#alarms.forgetTime();
   }
 }

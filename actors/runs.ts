@@ -250,9 +250,9 @@ export class Runs {
     this.#loose.close();
     await this.#presence.close(this.#live.size + this.#parked.size > 0);
     const live = [...this.#live.values()];
-    await Promise.all(live.map((run) => run.release()));
+    await Promise.all(live.map((run) => run.ending.release()));
     for (const run of live)
-      run.abandon(new ClosedError(`Run ${run.id} was let go of: this troupe was closed.`, { run: run.id }));
+      run.ending.abandon(new ClosedError(`Run ${run.id} was let go of: this troupe was closed.`, { run: run.id }));
     this.#live.clear();
     this.#parked.clear();
     await whenEnded();
@@ -267,9 +267,9 @@ export class Runs {
     if (this.#live.get(id) !== run) return;
     this.#live.delete(id);
     if (run.end !== undefined) this.#reconsider(run.beginning.event.parent?.run);
-    if (run.lost) this.#lost.remember(run);
+    if (run.ending.lost) this.#lost.remember(run);
     // Whoever has killed it may not live to forget it.
-    if (run.end === undefined ? !run.parked : run.end.type === 'run.killed') this.#loose.add(id);
+    if (run.end === undefined ? !run.ending.parked : run.end.type === 'run.killed') this.#loose.add(id);
     // Whoever has killed it sees to that.
     if (run.end !== undefined && run.end.type !== 'run.killed') void this.#conclude(run);
   }

@@ -54,8 +54,8 @@ export interface LiveRun {
   /** Undefined when it was not folded from its first entry. */
   readonly summary: Summary | undefined;
   readonly bodyActor: AnyActorRef | undefined;
-  /** It has left memory; what it was is of yesterday. */
-  readonly parked: boolean;
+  /** `parked`: it has left memory; what it was is of yesterday. */
+  readonly ending: { readonly parked: boolean };
   readonly watchers: {
     observe(observer: (entry: Entry) => void): () => void;
     look(subscribe: (body: AnyActorRef) => { unsubscribe(): void }): () => void;

@@ -47,7 +47,7 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
   get #live(): LiveRun | undefined {
     const live = this.#ports.live(this.id);
     // It rests since: what this process knows of it is what it was told last.
-    if (live === undefined && this.#seen?.parked === true && !ENDED.includes(this.#seen.status)) {
+    if (live === undefined && this.#seen?.ending.parked === true && !ENDED.includes(this.#seen.status)) {
       this.#status = this.#seen.status as RunStatus;
       this.#seen = undefined;
     }
@@ -67,7 +67,7 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
   /** The body's snapshot, where the run is in the memory of this process, or was to its end. */
   getSnapshot(): Snapshot | undefined {
     const live = this.#live;
-    return live?.parked === false ? (live.bodyActor?.getSnapshot() as Snapshot | undefined) : undefined;
+    return live?.ending.parked === false ? (live.bodyActor?.getSnapshot() as Snapshot | undefined) : undefined;
   }
 
   /** The body's snapshots, where the run lives in this process. An observer that throws disturbs nobody. */

@@ -1,6 +1,11 @@
+import type { Entry, EntryOf } from '../../src/protocol/entry.ts';
 import { StaleOwnerError } from '../../src/protocol/errors.ts';
 import type { RunId } from '../../src/protocol/ids.ts';
 import type { Ended } from '../end.ts';
+import type { Pump } from '../pump.ts';
+import type { DurableSystem } from '../system.ts';
+import type { Alarms } from './alarms.ts';
+import type { Watchers } from './watchers.ts';
 
 /** Why a run is not here any more: it rests, and its journal has all of it. */
 export class Parked extends Error {
@@ -9,14 +14,44 @@ export class Parked extends Error {
   }
 }
 
-/** How far a run is from being over here: by its end, or because this process lets go of it. */
+/** What has stopped, and what of it goes on until it has ended. */
+type Stopped = { actor: string; state: unknown; work: Promise<void> | undefined }[];
+
+interface Run {
+  readonly id: RunId;
+  readonly system: DurableSystem;
+  readonly watchers: Watchers;
+  states(): { actor: string; state: unknown }[];
+}
+
+interface Ports {
+  note(entry: Entry): void;
+  /** It has ended, or this process has let go of it. */
+  over(): void;
+  readonly report: (error: unknown, where: string) => void;
+}
+
+/** How a run comes to be over here: by its end, by a kill, or because this process lets go of it. */
 export class Ending {
+  readonly #run: Run;
+  readonly #pump: Pump;
+  readonly #alarms: Alarms;
+  readonly #ports: Ports;
   #closing = false;
   #held = false;
   #end: Ended | undefined;
   #left: { why: unknown } | undefined;
+  /** What was stopped when it was lost, for whoever asks. */
+  #stoppedAs: Stopped | undefined;
   /** A run that nobody waits for has none. */
   #ended: { promise: Promise<Ended>; resolve: (end: Ended) => void; reject: (error: unknown) => void } | undefined;
+
+  constructor(run: Run, pump: Pump, alarms: Alarms, ports: Ports) {
+    this.#run = run;
+    this.#pump = pump;
+    this.#alarms = alarms;
+    this.#ports = ports;
+  }
 
   /** It is about to be over: nothing is said any more. */
   get closing(): boolean {
@@ -25,11 +60,6 @@ export class Ending {
 
   close(): void {
     this.#closing = true;
-  }
-
-  /** It is being taken away: what is under way ends, nothing begins. */
-  hold(): void {
-    this.#held = true;
   }
 
   /** Nothing begins here any more. */
@@ -46,26 +76,12 @@ export class Ending {
     this.#end = end;
   }
 
-  /** Whoever waits for its end is told. */
-  finish(end: Ended): void {
-    this.#ended?.resolve(end);
-  }
-
-  /** This process lets go of it before its end. */
-  leave(why: unknown): void {
-    this.#left = { why };
-    this.#ended?.reject(why);
-  }
-
-  get over(): boolean {
-    return this.#end !== undefined || this.#left !== undefined;
-  }
-
   /** Somebody else has taken it. */
   get lost(): boolean {
     return this.#left?.why instanceof StaleOwnerError;
   }
 
+  /** It has left memory. */
   get parked(): boolean {
     return this.#left?.why instanceof Parked;
   }
@@ -80,6 +96,75 @@ export class Ending {
       else if (this.#left !== undefined) reject(this.#left.why);
     }
     return this.#ended.promise;
+  }
+
+  /** Its end is on record, or folded. */
+  finish(end: Ended): void {
+    this.close();
+    this.disarm();
+    void this.#pump.stop();
+    this.#ended?.resolve(end);
+    this.#ports.over();
+  }
+
+  /** Somebody appended `run.killed`, which fences this owner. What stopped, and what of it goes on until it has ended. */
+  killed(entry: EntryOf<'run.killed'>): Stopped {
+    // It has stopped already.
+    if (this.#end !== undefined || this.#left !== undefined) return this.#stoppedAs ?? [];
+    this.close();
+    this.disarm();
+    const { system, watchers } = this.#run;
+    const stopped = this.#stopping();
+    system.deliver(entry);
+    this.#ports.note(entry);
+    system.tell({ type: 'troupe.killed' });
+    watchers.publish(entry);
+    this.finish(entry);
+    return stopped;
+  }
+
+  /** It is being taken away: nothing more is appended but what has begun, and nothing begins; what is under way ends. */
+  release(): Promise<void> {
+    this.#held = true;
+    this.disarm();
+    return this.#pump.stop();
+  }
+
+  /** Leaves memory; it is woken from its journal. */
+  park(): void {
+    this.abandon(new Parked(this.#run.id));
+  }
+
+  /** Its journal cannot be written any more, or is somebody else's. */
+  lose(error: unknown): void {
+    if (!(error instanceof StaleOwnerError)) this.#ports.report(error, `run ${this.#run.id}: let go of`);
+    this.abandon(error);
+  }
+
+  /** Stops everything that lives here, recording nothing. */
+  abandon(why: unknown): void {
+    this.close();
+    // Whoever still knows it is refused.
+    void this.#pump.stop();
+    this.disarm();
+    if (why instanceof StaleOwnerError) this.#stoppedAs = this.#stopping();
+    const { nodes, root } = this.#run.system;
+    nodes.abort();
+    root.stop();
+    this.#left = { why };
+    this.#ended?.reject(why);
+    this.#ports.over();
+  }
+
+  /** Nothing rings here any more. */
+  disarm(): void {
+    this.#run.system.disarm();
+    this.#alarms.forgetTime();
+  }
+
+  #stopping(): Stopped {
+    const working = new Map(this.#run.system.work.underWay);
+    return this.#run.states().map((one) => ({ ...one, work: working.get(one.actor) }));
   }
 }
 

@@ -125,7 +125,7 @@ export class Adopting {
       unread = ((await backend.journal.tail(inboxOf(id)))?.seq ?? 0) > run.commands.taken;
       mustBeOpen();
     } catch (error) {
-      run.abandon(error);
+      run.ending.abandon(error);
       throw error;
     }
     // Nobody finds it before it is live.

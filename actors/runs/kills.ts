@@ -77,7 +77,7 @@ export interface Begun {
   begun: Child;
 }
 
-type Stopping = ReturnType<Run['killed']>;
+type Stopping = ReturnType<Run['ending']['killed']>;
 
 export class Kills {
   readonly #ports: KillPorts;
@@ -171,7 +171,7 @@ export class Kills {
         return { live, found: now, parent, end };
       } catch (error) {
         // Not recorded, as it seems, so it goes on where it is recovered; here it stops all the same. Its owner looks whether it is.
-        live?.abandon(error);
+        live?.ending.abandon(error);
         if (found.elsewhere) void this.#ports.tell(found.open, 0);
         throw error;
       }
@@ -179,7 +179,7 @@ export class Kills {
     if (fenced === undefined) return undefined;
     const { live, found, parent, end } = fenced;
     const { open, elsewhere } = found;
-    const stopping = end.type === 'run.killed' ? (live?.killed(end) ?? []) : [];
+    const stopping = end.type === 'run.killed' ? (live?.ending.killed(end) ?? []) : [];
     const began = live === undefined ? await this.#began(run) : begunIn(live);
     const { definition, tenant, children, unknown, error } = began;
     const wasKilled = end.type === 'run.killed';

@@ -50,11 +50,11 @@ export class Lost {
   seize<T>(run: RunId, fence: (live: Run | undefined) => Promise<T>): Promise<T> {
     const { live: runs, creating, adopting } = this.#ports;
     // At once: nothing more begins.
-    void runs.get(run)?.release();
+    void runs.get(run)?.ending.release();
     return creating.alone(run, async () => {
       await adopting.of(run)?.catch(() => {});
       const live = runs.get(run);
-      await live?.release();
+      await live?.ending.release();
       return fence(live);
     });
   }
@@ -81,8 +81,8 @@ export class Lost {
     parked.remove(id);
     // Whoever has killed it may not live to forget it.
     this.#ports.loose.add(id);
-    await live?.release();
-    const stopping = live?.killed(end) ?? [];
+    await live?.ending.release();
+    const stopping = live?.ending.killed(end) ?? [];
     return answers(stopping, graceMs, clock);
   }
 
@@ -100,6 +100,6 @@ export class Lost {
   async takenOver(id: RunId): Promise<void> {
     const tail = await this.#ports.journal.tail(id);
     const live = this.#ports.live.get(id);
-    if (live !== undefined && tail !== undefined && tail.epoch > live.position.epoch) live.abandon(taken(id));
+    if (live !== undefined && tail !== undefined && tail.epoch > live.position.epoch) live.ending.abandon(taken(id));
   }
 }

@@ -103,7 +103,7 @@ export class Parking {
     const { waitsItself: itself } = rest;
     const usual = children.length === 0 && itself === (parks.due === Infinity);
     parked.add(run.id, parks.due, usual ? undefined : { itself, children, parent: beginning.event.parent?.run });
-    run.park();
+    run.ending.park();
   }
 
   /** O2: otherwise it would rest for whoever takes it over, though the end of a run that it has begun is told to the one that lives here. */
