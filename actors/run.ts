@@ -1,6 +1,6 @@
 import type { AnyActorRef } from 'xstate';
 import { isEnd, type Beginning, type Child, type Entry, type EntryOf } from '../src/protocol/entry.ts';
-import { ClosedError, StaleOwnerError } from '../src/protocol/errors.ts';
+import { ClosedError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import type { Approval } from '../src/protocol/spec.ts';
 import { NO_SUMMARY, summarised, type Summary } from '../src/summary.ts';

@@ -8,7 +8,7 @@ import type { Alarms } from './alarms.ts';
 import type { Watchers } from './watchers.ts';
 
 /** Why a run is not here any more: it rests, and its journal has all of it. */
-export class Parked extends Error {
+class Parked extends Error {
   constructor(run: RunId) {
     super(`run ${run} is parked`);
   }

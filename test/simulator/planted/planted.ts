@@ -296,7 +296,7 @@ export const planted: readonly Planted[] = [
     name: 'killed-here-goes-on',
     promise: 'K1',
     file: 'actors/runs/lost.ts',
-    find: `      await live?.release();
+    find: `      await live?.ending.release();
       return fence(live);`,
     replace: `      return fence(undefined);`,
   },
