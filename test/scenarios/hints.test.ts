@@ -58,31 +58,40 @@ const childOf = async (troupe: Troupe): Promise<string> => {
   return all.find(({ definition }) => definition === 'list')?.run ?? '';
 };
 
+/** A run that is started, and what another process has sent it, which its owner could not read. */
+async function unread<Near, Far>(
+  start: (owner: Troupe) => Promise<Near>,
+  attach: (other: Troupe) => Promise<Far>,
+  send: (far: Far) => Promise<unknown>,
+) {
+  const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+  const reported: string[] = [];
+  const owner = await opened({ backend: store, clock, report: (_, where) => void reported.push(where) });
+  const near = await start(owner);
+  const far = await attach(await opened({ backend: store }));
+  store.failOnce('read', broken());
+  await send(far);
+  await until(() => reported.length > 0, 'its inbox cannot be read');
+  return { near, clock };
+}
+
 describe('a message', () => {
   test('whose inbox could not be read is taken a second later, though nobody signals it again', async () => {
-    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
-    const reported: string[] = [];
-    const owner = await opened({ backend: store, clock, report: (_, where) => void reported.push(where) });
-    const other = await opened({ backend: store });
-    const near = await owner.start(list, undefined, { id: 'x' });
-    const far = await other.attach('x', list);
-    store.failOnce('read', broken());
-    await far.send({ type: 'ADD', n: 1 });
-    await until(() => reported.length > 0, 'its inbox cannot be read');
+    const { near, clock } = await unread(
+      (owner) => owner.start(list, undefined, { id: 'x' }),
+      (other) => other.attach('x', list),
+      (far) => far.send({ type: 'ADD', n: 1 }),
+    );
     clock.increment(1_000);
     await until(() => near.getSnapshot()?.context.seen.length === 1, 'it is taken');
   });
 
   test('comes before one that its owner is told later, also where its inbox could not be read at first', async () => {
-    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
-    const reported: string[] = [];
-    const owner = await opened({ backend: store, clock, report: (_, where) => void reported.push(where) });
-    const other = await opened({ backend: store });
-    const near = await owner.start(list, undefined, { id: 'x' });
-    const far = await other.attach('x', list);
-    store.failOnce('read', broken());
-    await far.send({ type: 'ADD', n: 1 });
-    await until(() => reported.length > 0, 'its inbox cannot be read');
+    const { near } = await unread(
+      (owner) => owner.start(list, undefined, { id: 'x' }),
+      (other) => other.attach('x', list),
+      (far) => far.send({ type: 'ADD', n: 1 }),
+    );
     await near.send({ type: 'ADD', n: 2 });
     await near.send({ type: 'END' });
     expect((await near.result()).data).toEqual([1, 2]);
@@ -100,15 +109,11 @@ describe('a message', () => {
       }),
       { name: 'deadline', version: '1' },
     );
-    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
-    const reported: string[] = [];
-    const owner = await opened({ backend: store, clock, report: (_, where) => void reported.push(where) });
-    const other = await opened({ backend: store });
-    const near = await owner.start(deadline, undefined, { id: 'x' });
-    const far = await other.attach('x', deadline);
-    store.failOnce('read', broken());
-    await far.send({ type: 'GO' });
-    await until(() => reported.length > 0, 'its inbox cannot be read');
+    const { near, clock } = await unread(
+      (owner) => owner.start(deadline, undefined, { id: 'x' }),
+      (other) => other.attach('x', deadline),
+      (far) => far.send({ type: 'GO' }),
+    );
     clock.jump(60_000);
     await near.result();
     expect(near.getSnapshot()?.value).toBe('went');
