@@ -1,9 +1,10 @@
 import type { BudgetOptions } from './define/budget.ts';
-import { BOOLEAN, DEFINITION, PLACE, PLAIN_OBJECT, SIGNAL, TEXT } from './define/expected.ts';
+import { BOOLEAN, DEFINITION, oneOf, PLACE, PLAIN_OBJECT, SIGNAL, TEXT } from './define/expected.ts';
 import { checkedOptions, type Known } from './define/options.ts';
 import type { Asking, KillOptions } from './handle.ts';
 import type { Filter } from './listing.ts';
 import type { AuditOptions, ForkOptions, StartOptions, TenantBudgetOptions } from './options.ts';
+import { RUN_STATUSES } from './protocol/lifecycle.ts';
 
 /** What may be said with each thing that is asked of a troupe or a run: every door looks it up here. */
 interface Options {
@@ -37,7 +38,7 @@ const OPTIONS: { [Method in keyof Options]: Known<Options[Method]> } = {
     toolCalls: true,
   },
   lift: { by: true },
-  runs: { status: TEXT, tenant: TEXT, unfinished: BOOLEAN },
+  runs: { status: oneOf([...RUN_STATUSES, 'unreadable']), tenant: TEXT, unfinished: BOOLEAN },
   audit: { run: true, tenant: true, by: true, since: true },
   send: { by: true, cause: true },
   pause: { by: true },

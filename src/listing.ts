@@ -4,7 +4,6 @@ import type { RunInfo } from './options.ts';
 import type { Entry } from './protocol/entry.ts';
 import { NotFoundError } from './protocol/errors.ts';
 import type { OwnerId, RunId } from './protocol/ids.ts';
-import type { RunStatus } from './protocol/lifecycle.ts';
 import { NO_SUMMARY, summarised, type Summary } from './summary.ts';
 
 /** Runs as their store has them. */
@@ -32,7 +31,7 @@ export async function mustBeThere(journal: Journal, run: RunId): Promise<void> {
 const noRun = (run: RunId): NotFoundError => new NotFoundError(`There is no run ${run}.`, { run });
 
 export interface Filter {
-  status?: RunStatus;
+  status?: RunInfo['status'];
   tenant?: string;
   unfinished?: boolean;
 }

@@ -18,7 +18,7 @@ import type { AnyDefinition } from './define/definition.ts';
 import { optionsOf } from './asking.ts';
 import { toolbox } from './define/toolbox.ts';
 import type { Asking, KillOptions, RunReceipt } from './handle.ts';
-import { listed, mustBeThere } from './listing.ts';
+import { listed, mustBeThere, type Filter } from './listing.ts';
 import { idFrom, runIdsFrom } from './newId.ts';
 import type {
   AuditOptions,
@@ -36,7 +36,6 @@ import type { Control } from './protocol/control.ts';
 import { milliseconds } from './protocol/duration.ts';
 import { ClosedError } from './protocol/errors.ts';
 import { checkedPrincipal, checkedText, ownerId, runId, tenantId } from './protocol/ids.ts';
-import type { RunStatus } from './protocol/lifecycle.ts';
 import { checkedWidth, type KillSwitch, type Receipt, type Width } from './protocol/receipt.ts';
 import { Replay, type Difference } from './replay.ts';
 import { errorOf } from './result.ts';
@@ -272,7 +271,7 @@ export class Troupe {
    * Every run of this store, oldest first; one that cannot be read is listed with its error. `unfinished`: only what the registry has, so that
    * no run that has ended is read. @throws ValidationError
    */
-  async runs(filter: { status?: RunStatus; tenant?: string; unfinished?: boolean } = {}): Promise<RunInfo[]> {
+  async runs(filter: Filter = {}): Promise<RunInfo[]> {
     this.#mustBeOpen();
     const wanted = optionsOf('runs', filter);
     return listed(this.#backend, await this.#runs.register.open(), wanted);

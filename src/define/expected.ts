@@ -46,6 +46,11 @@ export const BACKEND = having(['open'], "a backend, such as embedded({ dir: '.tr
 export const CLOCK = having(['now', 'setTimeout', 'clearTimeout', 'immediate'], 'a Clock');
 export const SIGNAL = having(['throwIfAborted', 'addEventListener', 'removeEventListener'], 'an AbortSignal');
 
+export const oneOf = (texts: readonly string[]): Expected => ({
+  what: `one of ${texts.join(', ')}`,
+  is: (value) => texts.includes(value as string),
+});
+
 export const listOf = (one: Expected): Expected => ({
   what: `an array, each of it ${one.what}`,
   is: (value) => Array.isArray(value) && value.every((item) => one.is(item)),

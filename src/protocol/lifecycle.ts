@@ -3,7 +3,8 @@ import type { RunId } from './ids.ts';
 
 /** Where the lifecycle of a run stands, and what may be asked of it there. */
 
-export type RunStatus = 'created' | 'running' | 'paused' | 'wrappingUp' | 'completed' | 'failed' | 'killed';
+export const RUN_STATUSES = ['created', 'running', 'paused', 'wrappingUp', 'completed', 'failed', 'killed'] as const;
+export type RunStatus = (typeof RUN_STATUSES)[number];
 
 export type Command = 'send' | 'kill' | 'pause' | 'resume' | 'resolve' | 'approve' | 'deny' | 'checkpoint';
 

@@ -100,6 +100,8 @@ const DOORS: [string, (troupe: Troupe, given: never) => Promise<unknown>, (keyof
   ['createTroupe({ clock })', (_, clock) => createTroupe({ clock }), []],
   ['createTroupe({ report })', (_, report) => createTroupe({ report }), ['function']],
   ['createTroupe({ inspect })', (_, inspect) => createTroupe({ inspect }), ['function']],
+  ['createTroupe({ random })', (_, random) => createTroupe({ random }), []],
+  ['createTroupe({ random: () => it })', (_, it) => createTroupe({ random: () => it }), []],
   ['createTroupe({ recover })', (_, recover) => createTroupe({ recover }), ['true']],
   ['createTroupe({ random })', (_, random) => createTroupe({ random }), ['function']],
 ];
@@ -133,6 +135,9 @@ describe('what is none of it', () => {
     );
     await expect(troupe.audit({ tenat: 'a' } as never).next()).rejects.toThrow("audit() has no option 'tenat'");
     await expect(troupe.lift({ tenant: 'a' }, { bye: 'ana' } as never)).rejects.toThrow("lift() has no option 'bye'");
+    await expect(troupe.runs({ status: 'complete' } as never)).rejects.toThrow(
+      'must be one of created, running, paused, wrappingUp, completed, failed, killed, unreadable, not "complete".',
+    );
     await expect(troupe.runs({ tenant: null } as never)).rejects.toThrow(
       "The option 'tenant' of runs() must be a text, not null.",
     );

@@ -1,4 +1,5 @@
 import { Option } from 'commander';
+import { RUN_STATUSES } from '../../protocol/lifecycle.ts';
 import type { AuditOptions } from '../commands/audit.ts';
 import type { DrawOptions } from '../commands/draw.ts';
 import type { LogsOptions } from '../commands/logs.ts';
@@ -13,7 +14,7 @@ import { whole, words, type Program } from '../program.ts';
 export function looking(program: Program): void {
   program
     .command('ps', 'list the runs, and what each waits for', 'troupe ps --status running')
-    .addOption(new Option('--status <status>', 'only these').choices(STATUSES))
+    .addOption(new Option('--status <status>', 'only these').choices(RUN_STATUSES))
     .option('--tenant <tenant>', 'only those of this tenant')
     .action((options: PsOptions) => program.does(import('../commands/ps.ts').then(({ ps }) => ps(options))));
 
@@ -103,5 +104,3 @@ export function looking(program: Program): void {
       program.does(import('../commands/doctor.ts').then(({ doctor }) => doctor(options))),
     );
 }
-
-const STATUSES = ['created', 'running', 'paused', 'wrappingUp', 'completed', 'failed', 'killed'];
