@@ -11,6 +11,7 @@ import { Gathered } from './gathered.ts';
  * C2. The pipe is not node's own channel: what a tool writes into that one is decoded in the host where nobody can catch what it throws.
  * C3. Nothing is unpacked before `scan` has passed it. Behind what is no message nothing is heard: nobody knows where the next one begins.
  * C4. The tool, and every library in it, can write to the same pipe: what is without the token is theirs, and is let go of as it arrives.
+ * C5. One chunk is heard in a turn of the event loop: whoever says more than can be heard waits, not the host.
  */
 
 /** The file descriptor that it is in the process of the call. */
@@ -89,6 +90,9 @@ export class Channel {
   }
 
   #take(chunk: Buffer): void {
+    // C5.
+    this.#pipe.pause();
+    setImmediate(() => this.#pipe.resume());
     try {
       for (let at = 0; this.#isOpen && at < chunk.length;) at += this.#some(chunk.subarray(at));
     } catch (error) {

@@ -1,4 +1,5 @@
 import { PassThrough } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Channel, HEARD_BY_HOST } from '../../../actors/isolation/channel.ts';
 import { encode } from '../../../src/codec.ts';
@@ -53,6 +54,18 @@ test('messages are heard in their order, however they are cut', () => {
     for (let at = 0; at < all.length; at += size) arrives(all.subarray(at, at + size));
     expect(heard).toEqual(said);
   }
+});
+
+test('a flood is heard chunk by chunk, and others have their turn between', async () => {
+  const chunk = Buffer.concat(Array.from({ length: 10 }, () => message('more')));
+  for (let n = 0; n < 50; n += 1) pipe.write(chunk);
+  const turns: number[] = [];
+  while (heard.length < 500) {
+    const before = heard.length;
+    await setImmediate();
+    turns.push(heard.length - before);
+  }
+  expect(Math.max(...turns)).toBe(10);
 });
 
 test('of a message that drips in, no piece is kept: only its bytes are', () => {
