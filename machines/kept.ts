@@ -29,7 +29,9 @@ function copied(value: unknown, known: Map<object, unknown>): unknown {
   if (!isObject(value)) return value;
   const same = known.get(value);
   if (same !== undefined) return same;
-  if (isWhole(value)) return structuredClone(value);
+  // Its bytes alone: many small views may be of one large memory.
+  if (value instanceof Uint8Array) return new Uint8Array(value);
+  if (isDate(value)) return structuredClone(value);
   const copy: unknown[] | Record<string, unknown> | undefined = Array.isArray(value)
     ? []
     : isPlain(value)
@@ -48,9 +50,7 @@ function copied(value: unknown, known: Map<object, unknown>): unknown {
   return copy;
 }
 
-/** Dates and bytes. */
-const isWhole = (value: object): boolean =>
-  ArrayBuffer.isView(value) || Object.prototype.toString.call(value) === '[object Date]';
+const isDate = (value: object): boolean => Object.prototype.toString.call(value) === '[object Date]';
 
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);

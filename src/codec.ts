@@ -11,8 +11,15 @@ import type { Failure } from './protocol/exit.ts';
 
 // `msgpackr/pack` is JavaScript alone: the native part of `msgpackr` is not there on every machine, and reads differently.
 // Records and moreTypes stay off: records of mismatched structure decode into wrong fields without an error.
-// Of variable size, a map may have more than 65,535 keys.
-const packr = new Packr({ useRecords: false, moreTypes: false, mapsAsObjects: true, variableMapSize: true });
+// Of variable size, a map may have more than 65,535 keys. Data may have a key that is called toJSON, and what is read is to hold none of what it was read from.
+const packr = new Packr({
+  useRecords: false,
+  moreTypes: false,
+  mapsAsObjects: true,
+  variableMapSize: true,
+  useToJSON: false,
+  copyBuffers: true,
+});
 
 /** Of a value that `toData` gave. */
 export const encode = (data: unknown): Uint8Array => packr.pack(data);
@@ -26,7 +33,11 @@ export function encodeBehind(before: Uint8Array, data: unknown): Buffer {
   return framed;
 }
 
-export const decode = (bytes: Uint8Array): unknown => packr.unpack(bytes);
+export const decode = (bytes: Uint8Array): unknown => packr.unpack(ownView(bytes));
+
+/** The unpacker makes Buffers of a Buffer's parts, and hangs a field of its own on what it is given. */
+const ownView = ({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
 
 const MAX_DEPTH = 256;
 const MAX_INT64 = 2n ** 63n;
@@ -129,7 +140,7 @@ class Copy {
     if (value instanceof Date) return new Date(value);
     if (value instanceof Uint8Array) {
       this.#count(value.byteLength);
-      return Buffer.from(value);
+      return new Uint8Array(value);
     }
     if (value instanceof Error) return this.#inside(value, () => this.#failure(value));
     if (value instanceof Boolean || value instanceof Number || value instanceof String)

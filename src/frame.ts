@@ -1,5 +1,4 @@
-import { Unpackr } from 'msgpackr/unpack';
-import { encode, toData } from './codec.ts';
+import { decode, encode, toData } from './codec.ts';
 import { checkEnvelope, type Envelope } from './protocol/envelope.ts';
 import { ValidationError } from './protocol/errors.ts';
 import { scan } from './scan.ts';
@@ -12,8 +11,6 @@ import { scan } from './scan.ts';
  * F3. What comes out can be kept in a journal and holds no byte of the frame, so a frame's memory is free again.
  */
 
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, copyBuffers: true });
-
 /** @throws ValidationError */
 export function encodeEnvelope(envelope: Envelope): Uint8Array {
   const bytes = encode(toData(checkEnvelope(envelope), 'envelope'));
@@ -24,8 +21,7 @@ export function encodeEnvelope(envelope: Envelope): Uint8Array {
 /** @throws ValidationError */
 export function decodeEnvelope(bytes: Uint8Array): Envelope {
   const keys = scan(bytes);
-  // A view of our own: the unpacker makes Buffers of a Buffer's parts, and hangs a field of its own on what it is given.
-  const value: unknown = unpackr.unpack(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  const value: unknown = decode(bytes);
   if (keysIn(value) !== keys)
     throw new ValidationError(`A message of ${bytes.length} bytes is refused: it has a key twice in one map.`, {
       path: 'frame',

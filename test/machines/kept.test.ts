@@ -22,6 +22,12 @@ describe('what is kept', () => {
     expect(kept(given)).toBe(given);
   });
 
+  test('takes of small bytes no more than they are, however large the memory is that they are a part of', () => {
+    const large = new ArrayBuffer(2 ** 20);
+    const shown = keep(new Uint8Array(large, 10, 3));
+    expect([shown.byteLength, shown.buffer.byteLength, kept(shown).buffer.byteLength]).toEqual([3, 3, 3]);
+  });
+
   test.each([undefined, null, 0, 'text', 5n, true])('of %s is itself', (value) => {
     expect(kept(keep(value))).toBe(value);
   });

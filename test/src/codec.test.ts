@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { asFailure, decode, encode, thrown, toData } from '../../src/codec.ts';
 import { ValidationError } from '../../src/protocol/errors.ts';
 
-const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.constantFrom('\ud800', 'a\udc00b', 'constructor'));
+const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.constantFrom('\ud800', 'a\udc00b', 'constructor', 'toJSON', 'hasOwnProperty'));
 const bytes = fc.uint8Array({ maxLength: 40 });
 const leaf = fc.oneof(
   text,
@@ -49,12 +49,26 @@ const revoked = (): object => {
 
 const same = (value: unknown): void => {
   const data = toData(value);
-  assert.deepStrictEqual(decode(encode(data)), data);
+  const packed = encode(data);
+  assert.deepStrictEqual(decode(packed), data);
+  // As a store gives it back: no Buffer.
+  assert.deepStrictEqual(decode(Uint8Array.from(packed)), data);
 };
 
 describe('C1: what a live run is given is what a replay will be given', () => {
   test('whatever data', () => {
     fc.assert(fc.property(anyData(fc.string()), same), { numRuns: 3_000 });
+  });
+
+  test('fields by names that something else has a meaning for', () => {
+    same({ toJSON: 'x', constructor: 'y', hasOwnProperty: 1, then: 2, length: 'z' });
+  });
+
+  test('bytes are a Uint8Array, and none of what they were read from', () => {
+    const packed = encode(toData(Buffer.from([1, 2, 3])));
+    const read = decode(packed) as Uint8Array;
+    packed.fill(0);
+    expect([read.constructor.name, ...read]).toEqual(['Uint8Array', 1, 2, 3]);
   });
 
   test('whatever is in an error, half a surrogate too', () => {
