@@ -3,6 +3,7 @@ import { unseal } from '../src/chain.ts';
 import type { AnyDefinition } from '../src/define/definition.ts';
 import { spentIn } from '../src/ledger.ts';
 import type { EntryEvents, Spent } from '../src/protocol/entry.ts';
+import { ValidationError } from '../src/protocol/errors.ts';
 import { failure } from '../src/protocol/exit.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import type { Resolved } from './body.ts';
@@ -12,12 +13,13 @@ import { Elsewhere, type ElsewherePorts } from './elsewhere.ts';
 import { readEnd } from './owner.ts';
 import type { Children } from './run/ports.ts';
 import type { Run } from './run.ts';
+import { insist, type InsistPorts } from './runs/later.ts';
 import type { ChildAsked } from './system/node.ts';
 
 /** What a definition says of itself in the first entry of its runs. */
 export type Begins = Pick<EntryEvents['run.created'], 'definition' | 'version' | 'chart' | 'input' | 'spec'>;
 
-export interface ChildPorts extends ElsewherePorts {
+export interface ChildPorts extends ElsewherePorts, InsistPorts {
   readonly journal: Journal;
   /** @throws ValidationError */
   begins(definition: AnyDefinition, input: unknown): { body: Resolved; begins: Begins };
@@ -47,7 +49,7 @@ export class ChildRuns implements Children {
   async run(parent: Run, call: string, input: unknown, { definition, budget, signal }: ChildAsked): Promise<unknown> {
     const id = childId(parent.id, call);
     const { tenant } = parent.beginning.event;
-    const { body, begins } = this.#ports.begins(definition, input);
+    const { body, begins } = this.#begins(definition, input);
     const created = {
       ...begins,
       by: parent.id,
@@ -62,11 +64,21 @@ export class ChildRuns implements Children {
       await this.#ports.ensure(id, created, body, signal);
       const live = this.#ports.live(id);
       const outcome = await this.#ended(id, parent.id, signal, look);
-      parent.calls.gate.childSpent(call, live?.end === undefined ? await this.spent(id) : live.calls.gate.spent);
+      const spent = live?.end === undefined ? await this.#insist(id, () => this.spent(id)) : live.calls.gate.spent;
+      parent.calls.gate.childSpent(call, spent);
       if ('error' in outcome) throw outcome.error;
       return outcome.output;
     } finally {
       look(false);
+    }
+  }
+
+  #begins(definition: AnyDefinition, input: unknown): ReturnType<ChildPorts['begins']> {
+    try {
+      return this.#ports.begins(definition, input);
+    } catch (error) {
+      // No run has begun: it costs nothing.
+      throw error instanceof ValidationError ? Object.assign(error, { notPerformed: true }) : error;
     }
   }
 
@@ -104,6 +116,11 @@ export class ChildRuns implements Children {
     return this.#ports.waits(child) ?? (here || this.#elsewhere.waits(child));
   }
 
+  /** A store that fails for a moment tells nothing about a run. */
+  #insist<T>(run: RunId, look: () => Promise<T>): Promise<T> {
+    return insist(`run ${run}: looking how it has ended`, this.#ports, look);
+  }
+
   async leave(child: RunId, parent: RunId): Promise<void> {
     await this.#ports.kill(child, { reason: `run ${parent} does not need it any more`, by: parent });
   }
@@ -125,7 +142,10 @@ export class ChildRuns implements Children {
       for (;;) {
         signal.throwIfAborted();
         told = false;
-        const outcome = await this.end(id);
+        const outcome = await this.#insist(id, () => {
+          signal.throwIfAborted();
+          return this.end(id);
+        });
         if (outcome !== undefined) return outcome;
         // Where it lives here its end need not be looked for.
         const live = this.#ports.live(id);

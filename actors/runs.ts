@@ -109,6 +109,8 @@ export class Runs {
       live: (run) => live.get(run),
       waits: (run) => live.get(run)?.rest.waits ?? (parked.has(run) ? this.waits(run) : undefined),
       clock,
+      report,
+      closed,
       fold: (run) => this.reading.fold(run),
       reconsider: (run) => this.#reconsider(run),
       ensure: (run, created, body, signal) =>
@@ -248,7 +250,7 @@ export class Runs {
     const answered = this.#signals.close();
     this.#parking.close();
     this.#loose.close();
-    await this.#presence.close(this.#live.size + this.#parked.size > 0);
+    await this.#presence.close(this.#live.size + this.#parked.size > 0 || this.#loose.any);
     const live = [...this.#live.values()];
     await Promise.all(live.map((run) => run.ending.release()));
     for (const run of live)

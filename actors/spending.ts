@@ -34,7 +34,9 @@ export async function budgetAt(run: RunId, at: ForkAsked['at'], journal: Journal
 export async function spentBy(run: RunId, journal: Journal): Promise<Amount> {
   const { spent, children } = await ownSpentIn(unseal(run, journal.read(run)));
   for (const [child, counted] of children) {
-    if ((await journal.tail(child)) === undefined || (await readEnd(journal, child)) === undefined) continue;
+    // Somebody else may have begun a run under its id.
+    if ((await createdOf(child, journal))?.parent?.run !== run) continue;
+    if ((await readEnd(journal, child)) === undefined) continue;
     subtract(spent, counted);
     // Its time is in its parent's.
     add(spent, { ...(await spentBy(child, journal)), wallClockMs: 0 });

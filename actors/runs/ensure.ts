@@ -60,9 +60,11 @@ async function bring(id: RunId, created: Created, body: Resolved, ports: EnsureP
 async function mustBeOurs(id: RunId, { parent }: Created, journal: Journal): Promise<void> {
   for await (const { entry } of unseal(id, journal.read(id))) {
     if (entry.type === 'run.created' && entry.event.parent?.run === parent?.run) return;
-    throw new ValidationError(
+    const refusal = new ValidationError(
       `Run ${id}, which call ${parent?.call} of run ${parent?.run} would begin, exists and was begun by somebody else; end that, and start another run.`,
       { run: id, parent: parent?.run, call: parent?.call },
     );
+    // No run has begun for it: it costs nothing.
+    throw Object.assign(refusal, { notPerformed: true });
   }
 }

@@ -16,7 +16,7 @@ export interface InsistPorts {
 }
 
 /** However often the store fails. */
-export async function insist(what: string, ports: InsistPorts, attempt: () => Promise<void>): Promise<void> {
+export async function insist<T>(what: string, ports: InsistPorts, attempt: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await attempt();

@@ -35,6 +35,8 @@ export class Loose {
   readonly #ports: LoosePorts;
   /** How often somebody else seemed to have it. */
   readonly #runs = new Map<RunId, number>();
+  /** Looks that are under way. */
+  #looks = 0;
   #timer: unknown;
   #closed = false;
 
@@ -50,6 +52,11 @@ export class Loose {
     this.#runs.delete(run);
   }
 
+  /** There are some. */
+  get any(): boolean {
+    return this.#runs.size + this.#looks > 0;
+  }
+
   watch(): void {
     const { clock, report } = this.#ports;
     this.#timer = clock.setTimeout(
@@ -60,7 +67,9 @@ export class Loose {
             report(error, `run ${run}: looking at it again`);
           }),
         );
+        this.#looks = all.length;
         void Promise.all(all).then(() => {
+          this.#looks = 0;
           if (!this.#closed) this.watch();
         });
       },

@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { assign, fromPromise, setup } from 'xstate';
 import { z } from 'zod';
-import { childRun, durable, tool, type BudgetOptions, type Entry, type Troupe } from '../../src/index.ts';
+import { childRun, durable, plan, tool, type BudgetOptions, type Entry, type Troupe } from '../../src/index.ts';
 import { accountOf, accountsOf, mustStayWithin } from '../support/accounts.ts';
 import { entriesOf } from '../support/entries.ts';
 import { bare, Calls } from '../support/spending.ts';
@@ -65,6 +65,27 @@ describe('a run that a call begins', () => {
   };
   const budgetIn = ([created]: readonly Entry[]): unknown =>
     (created?.event as { budget?: unknown } | undefined)?.budget;
+
+  test('costs nothing where its input is refused: none has begun', async () => {
+    const troupe = await opened();
+    const nothing = tool({ name: 'nothing', description: '', inputSchema: z.number(), execute: () => 1 });
+    const strict = plan({ name: 'strict', version: '1', inputSchema: z.number() }).step('nothing', nothing, {
+      input: ({ input }) => input,
+    });
+    const actors = { strict: childRun(strict, { budget: { tokens: 40, steps: 3 } }) };
+    const machine = setup({ actors }).createMachine({
+      initial: 'asking',
+      states: {
+        asking: { invoke: { src: 'strict', input: 'text' as never, onDone: 'done', onError: 'done' } },
+        done: { type: 'final' },
+      },
+    });
+    const run = await troupe.start(durable(machine, { name: 'asking', version: '1' }), undefined, {
+      budget: { tokens: 100, steps: 10 },
+    });
+    await run.result();
+    expect(accountOf(await entriesOf(run)).spent).toMatchObject({ tokens: 0, steps: 1 });
+  });
 
   test('may spend what it asks for, at most what is left, and its parent pays what it has spent', async () => {
     const troupe = await opened();

@@ -308,6 +308,22 @@ describe('a run that another one has begun', () => {
     expect((await troupe.attach(child)).status).toBe('killed');
   });
 
+  test('tells it how it ended though the store fails once', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const troupe = await opened({ backend: store, clock });
+    const run = await troupe.start(parent, undefined, { id: 'x' });
+    await until(() => troupe.counts.live === 2, 'both live');
+    const child = await troupe.attach(await childOf(troupe), list);
+    await child.send({ type: 'ADD', n: 1 });
+    store.failOnce('tail', broken(), child.id);
+    await child.send({ type: 'END' });
+    await until(() => {
+      clock.increment(1_000);
+      return run.status !== 'running';
+    }, 'the other one has ended');
+    expect(await run.result()).toMatchObject({ success: true, data: [1] });
+  });
+
   test('tells it how it ended also where that is being parked, and its process ends before it could record that', async () => {
     const [store, clock] = [new FaultyStore(), new SimulatedClock()];
     const owner = await opened({ backend: store, clock, parkAfter: '2s' });

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { setup } from 'xstate';
 import { durable, StorageFullError } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
+import { list } from '../support/list.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
 import { openedWith } from '../support/opened.ts';
@@ -109,6 +110,19 @@ describe('a process that ends', () => {
     clock.increment(5_000);
     await until(() => second.counts.live === 1, 'the run lives in the other one');
     await until(() => working.begun === 2, 'the call has begun again');
+  });
+
+  test('leaves a run that it had let go of just before', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const first = await opened({ backend: store, definitions: [list] });
+    const second = await opened({ backend: store, clock, definitions: [list] });
+    await first.start(list, undefined, { id: 'x' });
+    store.failOnce('append', new StorageFullError('full', {}), 'x');
+    await expect(first.kill('x')).rejects.toBeInstanceOf(StorageFullError);
+    expect(first.counts).toEqual({ live: 0, parked: 0 });
+    await first.close();
+    clock.increment(5_000);
+    await until(() => second.counts.live === 1, 'the run lives in the other one');
   });
 
   test('leaves its runs to another one though the store fails at the first look', async () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { setup } from 'xstate';
 import { z } from 'zod';
 import {
+  childRun,
   durable,
   OverloadedError,
   StorageFullError,
@@ -69,6 +70,39 @@ describe('a start that fails', () => {
     await expect(first).rejects.toThrow(StorageFullError);
     expect((await second).status).toBe('running');
     expect((await drawnOf(troupe, 'acme'))?.tokens).toBe(100);
+  });
+});
+
+describe('a run that somebody else has begun under the id of a child', () => {
+  test('is not paid for by the tenant of who would have begun that', async () => {
+    const parent = durable(
+      setup({ types: { events: {} as { type: 'GO' } }, actors: { ask: childRun(ask) } }).createMachine({
+        initial: 'waiting',
+        states: {
+          waiting: { on: { GO: 'asking' } },
+          asking: { invoke: { src: 'ask', input: {}, onDone: 'done', onError: 'done' } },
+          done: { type: 'final' },
+        },
+      }),
+      { name: 'parent', version: '1' },
+    );
+    const child = async (troupe: Troupe): Promise<string> => {
+      const run = await troupe.start(parent, undefined, { id: 'p' });
+      await run.send({ type: 'GO' });
+      await run.result();
+      return (await troupe.runs()).find(({ definition }) => definition === 'ask')?.run ?? '';
+    };
+    const id = await child(await opened({ definitions: [ask, parent] }));
+
+    const troupe = await opened({ definitions: [ask, parent] });
+    await troupe.setBudget({ tenant: 'acme', period: '1d', tokens: 100 });
+    await troupe.execute(ask, {}, { id, tenant: 'other' });
+    const run = await troupe.start(parent, undefined, { id: 'p', tenant: 'acme', budget: { tokens: 50 } });
+    await run.send({ type: 'GO' });
+    await run.result();
+    await still();
+    const { drawn, spent } = (await troupe.budgetOf('acme')) ?? {};
+    expect([drawn?.tokens, spent?.tokens]).toEqual([0, 0]);
   });
 });
 
