@@ -30,7 +30,7 @@ function copied(value: unknown, known: Map<object, unknown>): unknown {
   const same = known.get(value);
   if (same !== undefined) return same;
   // Its bytes alone: many small views may be of one large memory.
-  if (value instanceof Uint8Array) return new Uint8Array(value);
+  if (value instanceof Uint8Array) return Uint8Array.prototype.slice.call(value);
   if (isDate(value)) return structuredClone(value);
   const copy: unknown[] | Record<string, unknown> | undefined = Array.isArray(value)
     ? []

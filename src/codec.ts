@@ -7,6 +7,7 @@ import type { Failure } from './protocol/exit.ts';
  *
  * C1. `decode(encode(toData(x)))` equals `toData(x)`: what a live run is given is what a replay will be given.
  * C2. What cannot be kept is refused with the path to it; nothing is dropped silently.
+ * C3. Bytes are a Buffer, which is a Uint8Array, too: whoever gave the one or the other is given it.
  */
 
 // `msgpackr/pack` is JavaScript alone: the native part of `msgpackr` is not there on every machine, and reads differently.
@@ -33,11 +34,11 @@ export function encodeBehind(before: Uint8Array, data: unknown): Buffer {
   return framed;
 }
 
-export const decode = (bytes: Uint8Array): unknown => packr.unpack(ownView(bytes));
+export const decode = (bytes: Uint8Array): unknown => packr.unpack(bufferOf(bytes));
 
-/** The unpacker makes Buffers of a Buffer's parts, and hangs a field of its own on what it is given. */
-const ownView = ({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array =>
-  new Uint8Array(buffer, byteOffset, byteLength);
+/** C3: the unpacker makes Buffers of a Buffer's parts. A view of our own: it hangs a field of its own on what it is given. */
+const bufferOf = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength);
 
 const MAX_DEPTH = 256;
 const MAX_INT64 = 2n ** 63n;
@@ -140,7 +141,7 @@ class Copy {
     if (value instanceof Date) return new Date(value);
     if (value instanceof Uint8Array) {
       this.#count(value.byteLength);
-      return new Uint8Array(value);
+      return Buffer.from(value);
     }
     if (value instanceof Error) return this.#inside(value, () => this.#failure(value));
     if (value instanceof Boolean || value instanceof Number || value instanceof String)

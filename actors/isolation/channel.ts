@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { systemClock } from '../../src/clock.ts';
 import { asFailure, decode, encodeBehind } from '../../src/codec.ts';
 import { scan } from '../../src/scan.ts';
 import { Gathered } from './gathered.ts';
@@ -16,6 +17,9 @@ import { Gathered } from './gathered.ts';
 
 /** The file descriptor that it is in the process of the call. */
 export const CHANNEL = 3;
+
+// The other side is a real process.
+const clock = systemClock();
 
 const LENGTH_BYTES = 4;
 
@@ -92,7 +96,7 @@ export class Channel {
   #take(chunk: Buffer): void {
     // C5.
     this.#pipe.pause();
-    setImmediate(() => this.#pipe.resume());
+    clock.immediate(() => this.#pipe.resume());
     try {
       for (let at = 0; this.#isOpen && at < chunk.length;) at += this.#some(chunk.subarray(at));
     } catch (error) {

@@ -5,7 +5,11 @@ import { describe, expect, test } from 'vitest';
 import { asFailure, decode, encode, thrown, toData } from '../../src/codec.ts';
 import { ValidationError } from '../../src/protocol/errors.ts';
 
-const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.constantFrom('\ud800', 'a\udc00b', 'constructor', 'toJSON', 'hasOwnProperty'));
+const text = fc.oneof(
+  fc.string(),
+  fc.string({ unit: 'binary' }),
+  fc.constantFrom('\ud800', 'a\udc00b', 'constructor', 'toJSON', 'hasOwnProperty'),
+);
 const bytes = fc.uint8Array({ maxLength: 40 });
 const leaf = fc.oneof(
   text,
@@ -61,14 +65,16 @@ describe('C1: what a live run is given is what a replay will be given', () => {
   });
 
   test('fields by names that something else has a meaning for', () => {
-    same({ toJSON: 'x', constructor: 'y', hasOwnProperty: 1, then: 2, length: 'z' });
+    same({ toJSON: 'x', constructor: 'y', hasOwnProperty: 1, length: 'z' });
   });
 
-  test('bytes are a Uint8Array, and none of what they were read from', () => {
+  test('C3: bytes are a Buffer, and none of what they were read from', () => {
     const packed = encode(toData(Buffer.from([1, 2, 3])));
-    const read = decode(packed) as Uint8Array;
-    packed.fill(0);
-    expect([read.constructor.name, ...read]).toEqual(['Uint8Array', 1, 2, 3]);
+    for (const stored of [packed, Uint8Array.from(packed)]) {
+      const read = decode(stored) as Uint8Array;
+      stored.fill(0);
+      expect(read).toStrictEqual(Buffer.from([1, 2, 3]));
+    }
   });
 
   test('whatever is in an error, half a surrogate too', () => {

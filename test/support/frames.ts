@@ -93,7 +93,7 @@ const LEAVES: readonly ((frames: Frames) => Written)[] = [
   },
   (frames) => {
     const value = frames.random(frames.below(40));
-    return [join(frames.header('bin', value.length), value), Uint8Array.from(value)];
+    return [join(frames.header('bin', value.length), value), value];
   },
   (frames) => {
     const seconds = frames.below(2 ** 32);
