@@ -84,7 +84,7 @@ export class ChildRuns implements Children {
 
   /** What it learns now, whoever wakes the parent later would have to learn again: it is not to be parked. */
   looks(parent: RunId): boolean {
-    return this.#looking.has(parent);
+    return this.#looking.has(parent) || this.#elsewhere.looks(parent);
   }
 
   #look(parent: RunId, call: string, looks: boolean): void {

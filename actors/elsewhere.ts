@@ -38,6 +38,12 @@ export class Elsewhere {
     this.#ports.reconsider(parent);
   }
 
+  /** What is looked at for this one is not known yet. */
+  looks(parent: RunId): boolean {
+    for (const look of this.#looks.values()) if (look.parent === parent && look.timer !== undefined) return true;
+    return false;
+  }
+
   forget(run: RunId): void {
     this.#ports.clock.clearTimeout(this.#looks.get(run)?.timer);
     this.#looks.delete(run);

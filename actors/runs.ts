@@ -69,6 +69,8 @@ export class Runs {
   readonly #kills: Kills;
   readonly #signals: Signals;
   readonly #presence: Presence;
+  /** Runs that have ended and are not forgotten yet. */
+  #concluding = 0;
   #closed = false;
 
   constructor(ports: RunsPorts) {
@@ -250,7 +252,7 @@ export class Runs {
     const answered = this.#signals.close();
     this.#parking.close();
     this.#loose.close();
-    await this.#presence.close(this.#live.size + this.#parked.size > 0 || this.#loose.any);
+    await this.#presence.close(this.#leaves);
     const live = [...this.#live.values()];
     await Promise.all(live.map((run) => run.ending.release()));
     for (const run of live)
@@ -259,6 +261,11 @@ export class Runs {
     this.#parked.clear();
     await whenEnded();
     await answered;
+  }
+
+  /** Something is left to do with runs that others are to find, once this process is gone. */
+  get #leaves(): boolean {
+    return this.#live.size + this.#parked.size + this.#concluding > 0 || this.creating.any || this.#loose.any;
   }
 
   /** A run has ended, or is not gone on with here. */
@@ -278,8 +285,10 @@ export class Runs {
 
   /** What it did not need any more is dead by then: nobody else would find that. */
   async #conclude({ id, beginning, orphans }: Run): Promise<void> {
+    this.#concluding += 1;
     if (orphans.dead !== undefined) await orphans.dead;
     await this.forgetting.concludeOrReport(id, beginning.event.parent);
+    this.#concluding -= 1;
   }
 
   /** What was left for the runs that live here while this process stood still. */

@@ -249,7 +249,10 @@ export class RunHandle<Snapshot = unknown, Event extends { type: string } = { ty
     return summary;
   }
 
-  /** How the run ended; waits for it. Never rejects for a run that failed or was killed. @throws ClosedError */
+  /**
+   * How the run ended; waits for it. Never rejects for a run that failed or was killed.
+   * @throws ClosedError, StorageError when its journal could not be read: the run goes on, and may be asked about again
+   */
   async result(): Promise<Result<Output>> {
     const live = this.#live;
     const lost = live === undefined ? undefined : await lostBeforeEnd(live);

@@ -50,6 +50,10 @@ export class Creating {
     return this.#runs.get(id);
   }
 
+  get any(): boolean {
+    return this.#runs.size > 0;
+  }
+
   under(): RunId[] {
     return [...this.#runs.keys()];
   }

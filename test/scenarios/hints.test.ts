@@ -308,6 +308,30 @@ describe('a run that another one has begun', () => {
     expect((await troupe.attach(child)).status).toBe('killed');
   });
 
+  test('and does not need any more is killed though its process ends at that moment', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const before = await opened({ backend: store });
+    await before.start(parent, undefined, { id: 'x' });
+    await until(() => before.counts.live === 2, 'both live');
+    await before.close();
+    const other = await opened({ backend: store, clock, definitions: [list] });
+    clock.increment(5_000);
+    for (let turns = 0; turns < 50; turns += 1) await turn();
+    // From here on it hears of nobody but by what they say themselves.
+    const owner = await opened({ backend: store });
+    expect([owner.counts.live, other.counts.live]).toEqual([1, 1]);
+    const [run, child] = [await owner.attach('x', parent), await childOf(other)];
+    const killing = store.holdOnce('get', child);
+    await run.send({ type: 'SKIP' });
+    await run.result();
+    await killing.reached;
+    await owner.close();
+    killing.release();
+    clock.increment(5_000);
+    await eventually(async () => (await store.registered()).length === 0, 'both are forgotten');
+    expect((await other.attach(child)).status).toBe('killed');
+  });
+
   test('tells it how it ended though the store fails once', async () => {
     const [store, clock] = [new FaultyStore(), new SimulatedClock()];
     const troupe = await opened({ backend: store, clock });

@@ -106,21 +106,32 @@ describe('a run whose call waits for one in another process', () => {
     { name: 'looking', version: '1' },
   );
 
-  /** Recovered by one process each. */
-  async function apart(definition: typeof desk | typeof office | typeof looking) {
+  /** Recovered by one process each; those of what is `here` by the one that `p` is in. */
+  async function apart(
+    definition: typeof desk | typeof office | typeof looking,
+    here: string[] = [],
+    parkAfter = MINUTE,
+  ) {
     paying = 0;
     const [clock, backend] = [new SimulatedClock(), new FaultyStore()];
-    const options: TroupeOptions = { clock, backend, definitions: [desk, office, pay, looking, look], recover: false };
+    const options: TroupeOptions = {
+      clock,
+      backend,
+      definitions: [desk, office, pay, looking, look],
+      recover: false,
+      parkAfter,
+    };
     const first = await opened(options);
     await first.start(definition, undefined, { id: 'p' });
     await until(() => paying === 1, 'it pays');
     const runs = await first.runs();
     backend.crash();
-    for (const { run } of runs.toReversed()) if (run !== 'p') await (await opened(options)).recover(run);
     const troupe = await opened(options);
-    await troupe.recover('p');
+    for (const { run, definition: of } of runs.toReversed()) {
+      const owner = run === 'p' || here.includes(of) ? troupe : await opened(options);
+      await owner.recover(run);
+    }
     await still();
-    expect(troupe.counts.live).toBe(1);
     const seconds = async (count: number, until: () => boolean = () => false): Promise<void> => {
       for (let passed = 0; !until() && passed < count; passed += 1) {
         await still();
@@ -147,6 +158,16 @@ describe('a run whose call waits for one in another process', () => {
     const [call] = await run.inDoubt();
     await run.resolve(call?.call ?? '', { output: 'paid' });
     expect((await run.result()).success).toBe(true);
+  });
+
+  test('is looked at also where what it has begun would soon rest', async () => {
+    const { troupe, seconds, run } = await apart(office, ['desk'], 500);
+    expect(troupe.counts).toEqual({ live: 2, parked: 0 });
+    await seconds(5, () => troupe.counts.parked === 2);
+    let how: unknown;
+    void run.settled().then((settled) => (how = settled));
+    await seconds(3, () => how !== undefined);
+    expect(how).toBe('waiting');
   });
 
   test('waits for nobody while that works, and for somebody once that is paused', async () => {

@@ -1,7 +1,7 @@
 import { ClosedError, embedded, type Backend, type BackendFactory, type OwnerId } from '../../src/index.ts';
 
-/** `put`: of an unfinished run; `written`: one that is done, and not acknowledged; `budget`: a put of a tenant's; `tail`: what it says is old when it comes. */
-type Operation = 'append' | 'put' | 'written' | 'budget' | 'read' | 'tail' | 'request';
+/** `get` and `put`: of an unfinished run; `written`: one that is done, and not acknowledged; `budget`: a put of a tenant's; `tail`: what it says is old when it comes. */
+type Operation = 'append' | 'get' | 'put' | 'written' | 'budget' | 'read' | 'tail' | 'request';
 
 /** One store in memory that outlives the troupes opened on it, and fails or waits where it is told to. */
 export class FaultyStore implements BackendFactory {
@@ -85,7 +85,10 @@ export class FaultyStore implements BackendFactory {
         watch: (run, changed) => journal.watch(run, changed),
       },
       registry: {
-        get: (key) => registry.get(key),
+        get: async (key) => {
+          if (key.startsWith('open.')) await this.#take('get', owner, key.slice('open.'.length));
+          return registry.get(key);
+        },
         put: async (...fact) => {
           const [key] = fact;
           const run = key.startsWith('open.') ? key.slice('open.'.length) : undefined;
