@@ -6,7 +6,7 @@ import type { Failure } from './protocol/exit.ts';
  * Values as they are kept and as they are delivered.
  *
  * C1. `decode(encode(toData(x)))` equals `toData(x)`: what a live run is given is what a replay will be given.
- * C2. What cannot be kept is refused with the path to it; nothing is dropped silently.
+ * C2. What cannot be kept is refused with the path to it; nothing is dropped silently, but for what JSON drops too: fields of an array besides its items.
  * C3. Bytes are a Buffer, which is a Uint8Array, too: whoever gave the one or the other is given it.
  */
 
@@ -44,6 +44,10 @@ const MAX_DEPTH = 256;
 const MAX_INT64 = 2n ** 63n;
 /** Of one value: what is larger belongs in a file or an object store, and its name in the journal. */
 const MAX_BYTES = 64 * 2 ** 20;
+/** An array or an object takes at least so many where it is unpacked, though it may be one byte as it is kept. */
+const OBJECT_BYTES = 40;
+/** What is copied and left out again counts here: things that name each other often are as many copies. */
+const MAX_COPIED = 2 * MAX_BYTES;
 /** msgpackr takes the byte order mark from strings of more than 64 bytes: 22 characters of three. */
 const MAY_LOSE_MARK = 22;
 
@@ -84,6 +88,7 @@ class Copy {
   readonly #keys: (string | number)[] = [];
   readonly #above: object[] = [];
   #bytes = 0;
+  #copied = 0;
 
   constructor(root: string, replace: Replace | undefined) {
     this.#root = root;
@@ -183,13 +188,15 @@ class Copy {
 
   #failure(error: ErrorLike): Failure {
     const [name, message] = [this.#text(String(error.name)), this.#text(String(error.message))];
+    const { code } = error;
+    const known =
+      typeof code === 'string' || typeof code === 'number' ? (this.#any(code) as string | number) : undefined;
     const data = this.#kept('data', error.data ?? error.context);
     const cause = this.#kept('cause', error.cause);
-    const { code } = error;
     return {
       name,
       message,
-      ...(typeof code === 'string' || typeof code === 'number' ? { code: this.#any(code) as string | number } : {}),
+      ...(known === undefined ? {} : { code: known }),
       ...(data === undefined ? {} : { data }),
       ...(cause === undefined ? {} : { cause }),
       ...(error.notPerformed === true ? { notPerformed: true } : {}),
@@ -217,6 +224,7 @@ class Copy {
   }
 
   #inside<T>(value: object, copy: () => T): T {
+    this.#count(OBJECT_BYTES);
     this.#above.push(value);
     const copied = copy();
     this.#above.pop();
@@ -232,7 +240,9 @@ class Copy {
 
   #count(bytes: number): void {
     this.#bytes += bytes;
-    if (this.#bytes > MAX_BYTES) this.#refuse(`part of a value of more than ${MAX_BYTES / 2 ** 20} MiB`);
+    this.#copied += bytes;
+    if (this.#bytes > MAX_BYTES || this.#copied > MAX_COPIED)
+      this.#refuse(`part of a value of more than ${MAX_BYTES / 2 ** 20} MiB`);
   }
 
   #refuse(what: string): never {

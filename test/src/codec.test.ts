@@ -290,6 +290,26 @@ describe('limits', () => {
     same(Array.from({ length: 100_000 }, (_, i) => ({ i })));
   });
 
+  test('things that name each other often are counted as often', () => {
+    const twice = Array.from({ length: 40 }).reduce<unknown>((inner) => ({ a: inner, b: inner }), 1);
+    expect(() => toData(twice)).toThrow('part of a value of more than 64 MiB');
+    const row = Array.from({ length: 3_000 }, () => []);
+    expect(() => toData(Array.from({ length: 3_000 }, () => row))).toThrow('part of a value of more than 64 MiB');
+  });
+
+  test('errors that name each other often are kept as far as that goes', () => {
+    const wrapped = Array.from({ length: 40 }).reduce<Error>(
+      (cause) => Object.assign(new Error('', { cause }), { code: 'AGAIN', data: { cause } }),
+      new Error('broken pipe'),
+    );
+    wrapped.message = 'the last one';
+    expect(thrown(wrapped)).toMatchObject({
+      message: 'the last one',
+      code: 'AGAIN',
+      data: { cause: { code: 'AGAIN' } },
+    });
+  });
+
   test('what hangs on an error and is too large is left out; an error too large is described', () => {
     const error = Object.assign(new Error('broke', { cause: 'kept' }), { data: new Uint8Array(MAX + 1), code: 'X' });
     expect(thrown(error)).toStrictEqual({ name: 'Error', message: 'broke', code: 'X', cause: 'kept' });
