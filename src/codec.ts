@@ -44,10 +44,9 @@ const MAX_DEPTH = 256;
 const MAX_INT64 = 2n ** 63n;
 /** Of one value: what is larger belongs in a file or an object store, and its name in the journal. */
 const MAX_BYTES = 64 * 2 ** 20;
-/** An array or an object takes at least so many where it is unpacked, though it may be one byte as it is kept. */
-const OBJECT_BYTES = 40;
-/** What is copied and left out again counts here: things that name each other often are as many copies. */
-const MAX_COPIED = 2 * MAX_BYTES;
+/** In memory, together with what was copied and left out again: an array or an object is one byte as it is kept, and things may name each other often. */
+const MAX_MEMORY = 2 * MAX_BYTES;
+const OBJECT_BYTES = 80;
 /** msgpackr takes the byte order mark from strings of more than 64 bytes: 22 characters of three. */
 const MAY_LOSE_MARK = 22;
 
@@ -88,7 +87,7 @@ class Copy {
   readonly #keys: (string | number)[] = [];
   readonly #above: object[] = [];
   #bytes = 0;
-  #copied = 0;
+  #memory = 0;
 
   constructor(root: string, replace: Replace | undefined) {
     this.#root = root;
@@ -224,7 +223,7 @@ class Copy {
   }
 
   #inside<T>(value: object, copy: () => T): T {
-    this.#count(OBJECT_BYTES);
+    this.#take(OBJECT_BYTES);
     this.#above.push(value);
     const copied = copy();
     this.#above.pop();
@@ -240,9 +239,14 @@ class Copy {
 
   #count(bytes: number): void {
     this.#bytes += bytes;
-    this.#copied += bytes;
-    if (this.#bytes > MAX_BYTES || this.#copied > MAX_COPIED)
-      this.#refuse(`part of a value of more than ${MAX_BYTES / 2 ** 20} MiB`);
+    if (this.#bytes > MAX_BYTES) this.#refuse(`part of a value of more than ${MAX_BYTES / 2 ** 20} MiB`);
+    this.#take(bytes);
+  }
+
+  #take(bytes: number): void {
+    this.#memory += bytes;
+    if (this.#memory > MAX_MEMORY)
+      this.#refuse(`part of a value that takes more than ${MAX_MEMORY / 2 ** 20} MiB of memory`);
   }
 
   #refuse(what: string): never {

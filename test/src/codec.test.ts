@@ -292,9 +292,11 @@ describe('limits', () => {
 
   test('things that name each other often are counted as often', () => {
     const twice = Array.from({ length: 40 }).reduce<unknown>((inner) => ({ a: inner, b: inner }), 1);
-    expect(() => toData(twice)).toThrow('part of a value of more than 64 MiB');
+    expect(() => toData(twice)).toThrow('part of a value that takes more than 128 MiB of memory');
     const row = Array.from({ length: 3_000 }, () => []);
-    expect(() => toData(Array.from({ length: 3_000 }, () => row))).toThrow('part of a value of more than 64 MiB');
+    expect(() => toData(Array.from({ length: 3_000 }, () => row))).toThrow(
+      'part of a value that takes more than 128 MiB of memory',
+    );
   });
 
   test('errors that name each other often are kept as far as that goes', () => {
