@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { planOf, simulate } from '../../src/testing.ts';
 import { workload } from './workload/index.ts';
 
@@ -28,8 +29,11 @@ if (process.send !== undefined) {
   const [from = 1, count = 0, step = 1] = process.argv.slice(2).map(Number);
   for (let at = 0; at < count; at += 1) {
     const told = await tell(from + at * step);
+    await turn();
+    // Whoever has asked is gone.
+    if (!process.connected) break;
     process.send(told);
     if (process.env['SIMULATE_STOP'] === 'first' && told.violations.length > 0) break;
   }
-  process.disconnect();
+  if (process.connected) process.disconnect();
 }
