@@ -1,54 +1,7 @@
-import { childrenOf, isIn, isLeaf, lineOf, stepsOf, type StateNode, type Step } from './chart.ts';
+import { childrenOf, isLeaf, lineOf, nodesOf, stepsOf, type StateNode, type Step } from './chart.ts';
+import { enterDown, isDone, isOpen, take, type States } from './enter.ts';
 
 /** Where a statechart can come to. Of parallel regions each is taken as if the others stood where they help it most. */
-
-type States = ReadonlySet<StateNode>;
-
-export const DONE = 'xstate.done.state.';
-
-/** Whether it has come to its end: a compound state by one of its final states, a parallel one by all of its regions. */
-export const isDone = (node: StateNode, states: States): boolean => {
-  if (node.type === 'parallel') return childrenOf(node).every((region) => isDone(region, states));
-  return childrenOf(node).some((child) => child.type === 'final' && states.has(child));
-};
-
-/** The states that a transition from `of` to this one enters, those around it and beside it included. */
-function enter(node: StateNode, of: StateNode, states: Set<StateNode>): void {
-  if (node.type === 'history') return remembered(node).forEach((state) => enter(state, of, states));
-  const line = lineOf(node);
-  for (const outer of line.slice(1)) {
-    states.add(outer);
-    // Within one region the others stay as they are.
-    if (outer.type !== 'parallel' || childrenOf(outer).some((region) => line.includes(region) && isIn(of, region)))
-      continue;
-    for (const region of childrenOf(outer)) if (!line.includes(region)) enterDown(region, states);
-  }
-  enterDown(node, states);
-}
-
-function enterDown(node: StateNode, states: Set<StateNode>): void {
-  if (node.type === 'history') return;
-  states.add(node);
-  if (node.type === 'parallel') for (const region of childrenOf(node)) enterDown(region, states);
-  if (node.type === 'compound') for (const target of node.initial.target ?? []) enterInside(node, target, states);
-}
-
-/** An initial state may lie deeper. */
-function enterInside(outer: StateNode, target: StateNode, states: Set<StateNode>): void {
-  if (target.type === 'history') return remembered(target).forEach((state) => enterInside(outer, state, states));
-  for (const node of lineOf(target)) if (node !== outer && isIn(node, outer)) states.add(node);
-  enterDown(target, states);
-}
-
-/** Where a history state leads when there is none yet. What it remembers was entered before, in another way. */
-function remembered({ config, parent }: StateNode): StateNode[] {
-  const { target } = config as { target?: unknown };
-  if (typeof target === 'string') {
-    const inside = target.split('.').reduce<StateNode | undefined>((node, key) => node?.states[key], parent);
-    return inside === undefined ? [] : [inside];
-  }
-  return [...(parent?.initial.target ?? [])];
-}
 
 /** `leaf` is where the step is taken. */
 type Allowed = (step: Step, leaf: StateNode) => boolean;
@@ -57,6 +10,12 @@ export class Reach {
   readonly root: StateNode;
   /** Every state that can be entered. */
   readonly states: States;
+  /** Those of them that have none inside. */
+  readonly leaves: readonly StateNode[];
+  /** The leaves from which the machine can come to its end. */
+  readonly ending: States;
+  /** The same, where no guard lets pass. */
+  readonly surelyEnding: States;
   readonly #steps = new Map<StateNode, readonly Step[]>();
 
   constructor(root: StateNode) {
@@ -64,11 +23,9 @@ export class Reach {
     const begun = new Set<StateNode>();
     enterDown(root, begun);
     this.states = this.#closure(begun, () => true);
-  }
-
-  /** Those that can be entered and have none inside. */
-  get leaves(): StateNode[] {
-    return [...this.states].filter(isLeaf);
+    this.leaves = [...this.states].filter(isLeaf);
+    this.ending = this.#ending(() => true);
+    this.surelyEnding = this.#ending(({ guard }) => guard === undefined);
   }
 
   steps(leaf: StateNode): readonly Step[] {
@@ -77,36 +34,88 @@ export class Reach {
     return known;
   }
 
-  /** Every state that can be entered from this one on, by steps that `allowed` lets pass. */
-  from(leaf: StateNode, allowed: Allowed = () => true): States {
-    const begun = new Set(lineOf(leaf));
-    for (const region of besides(leaf)) for (const state of this.states) if (isIn(state, region)) begun.add(state);
-    return this.#closure(begun, allowed);
+  /** Every state that can be entered from this one on, by any step. */
+  from(leaf: StateNode): States {
+    return this.#closure(this.#around(leaf), () => true);
   }
 
   /** Where these steps lead, and no further. */
-  after(steps: readonly Step[]): States {
+  after(steps: readonly Step[]): Set<StateNode> {
     const states = new Set<StateNode>();
-    for (const { targets, of } of steps) for (const target of targets) enter(target, of, states);
+    for (const step of steps) take(step, states);
     return states;
   }
 
   /** Where these steps lead, and from there on those that `allowed` lets pass. */
   onward(steps: readonly Step[], allowed: Allowed): States {
-    return this.#closure(new Set(this.after(steps)), allowed);
+    return this.#closure(this.after(steps), allowed);
   }
 
+  /** What is active with this state: those around it, and all that the regions beside it can come to. */
+  #around(leaf: StateNode): Set<StateNode> {
+    const inside = besides(leaf).flatMap(nodesOf);
+    return new Set([...lineOf(leaf), ...inside.filter((state) => this.states.has(state))]);
+  }
+
+  /** Each leaf is asked only for what those asked before have not shown: who leads to an end has one, and who is reached without one has none. */
+  #ending(allowed: Allowed): States {
+    const sources = new Map<StateNode, StateNode[]>();
+    for (const leaf of this.leaves) {
+      const around = this.#around(leaf);
+      const next = this.after(this.steps(leaf).filter((step) => allowed(step, leaf) && isOpen(step, around)));
+      for (const one of next) if (isLeaf(one) && asksNoMore(one, leaf)) append(sources, one, leaf);
+    }
+    const ending = new Set<StateNode>();
+    const stuck = new Set<StateNode>();
+    // From both sides: the last ones entered are the nearest to an end, and the first one reaches the most where there is none.
+    for (const leaf of this.leaves.flatMap((one, at) => [one, this.leaves.at(-1 - at) ?? one])) {
+      if (ending.has(leaf) || stuck.has(leaf)) continue;
+      const reached = this.#closure(this.#around(leaf), allowed);
+      if (isDone(this.root, reached)) {
+        const found = new Set([leaf]);
+        for (const one of found)
+          for (const source of sources.get(one) ?? []) if (!ending.has(source)) found.add(source);
+        for (const one of found) ending.add(one);
+      } else for (const one of reached) if (asksNoMore(one, leaf)) stuck.add(one);
+    }
+    return ending;
+  }
+
+  /** In rounds, each over what the last one has entered. The end of a state is held until it has come. */
   #closure(states: Set<StateNode>, allowed: Allowed): States {
-    for (let before = -1; before < states.size;) {
-      before = states.size;
-      for (const leaf of [...states].filter(isLeaf))
-        for (const step of this.steps(leaf)) {
-          if (!allowed(step, leaf) || (step.event?.startsWith(DONE) && !isDone(step.of, states))) continue;
-          for (const target of step.targets) enter(target, step.of, states);
-        }
+    const held = new Map<StateNode, Step[]>();
+    let known = 0;
+    let round: StateNode[] = [];
+    for (const state of states) {
+      round.push(state);
+      if (known + round.length < states.size) continue;
+      known = states.size;
+      if (round.some(({ type }) => type === 'final'))
+        for (const [of, steps] of held)
+          if (isDone(of, states)) {
+            held.delete(of);
+            for (const step of steps) take(step, states);
+          }
+      for (const leaf of round.filter(isLeaf))
+        for (const step of this.steps(leaf).filter((one) => allowed(one, leaf)))
+          if (isOpen(step, states)) take(step, states);
+          else append(held, step.of, step);
+      round = [];
     }
     return states;
   }
+}
+
+function append<T>(lists: Map<StateNode, T[]>, node: StateNode, one: T): void {
+  const list = lists.get(node);
+  if (list === undefined) lists.set(node, [one]);
+  else list.push(one);
+}
+
+/** What helps `state` from beside helps `leaf`, too. */
+function asksNoMore(state: StateNode, leaf: StateNode): boolean {
+  const helping = besides(leaf);
+  return besides(state).every((region) => helping.includes(region));
 }
 
 /** The regions that are active beside this state. */

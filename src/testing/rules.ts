@@ -1,5 +1,6 @@
 import { covers, isIn, isTransient, lineOf, nameOf, raisedBy, type StateNode, type Step } from './chart.ts';
-import { besides, DONE, isDone, type Reach } from './reach.ts';
+import { DONE, isDone } from './enter.ts';
+import { besides, type Reach } from './reach.ts';
 
 /** What each state of a statechart owes, one rule a function. */
 
@@ -64,12 +65,11 @@ const isCertain = (step: Step, steps: readonly Step[]): boolean =>
   steps.every(({ event, guard }) => guard === undefined || (event !== undefined && event !== step.event));
 
 export function ending(leaf: StateNode, reach: Reach): Verdict {
-  if (!isDone(reach.root, reach.from(leaf)))
+  if (!reach.ending.has(leaf))
     return {
       fault: 'no end can be reached from it; give it, or a state around it, a way to a final state of the machine',
     };
-  const certain = reach.from(leaf, ({ guard }) => guard === undefined);
-  return isDone(reach.root, certain) ? undefined : { guards: 'an end is reached only where a guard lets pass' };
+  return reach.surelyEnding.has(leaf) ? undefined : { guards: 'an end is reached only where a guard lets pass' };
 }
 
 /** By itself: when its time is over, or an actor it invoked has ended. */
