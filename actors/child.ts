@@ -3,9 +3,9 @@ import { fromPromise, type AnyActorLogic, type AnyStateMachine, type PromiseActo
 import { allotment } from '../machines/policy/budget.ts';
 import { checkedBudget, type BudgetOptions } from '../src/define/budget.ts';
 import type { AnyDefinition } from '../src/define/definition.ts';
-import { checkedOptions } from '../src/define/options.ts';
+import { DEFINITION, eitherOf, FUNCTION } from '../src/define/expected.ts';
+import { checkedOptions, mustBe } from '../src/define/options.ts';
 import { beginOf, type Child, type Entry } from '../src/protocol/entry.ts';
-import { ValidationError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import type { InputOf, OutputOf } from '../src/options.ts';
 import { declareLeaf } from './leaf.ts';
@@ -26,6 +26,8 @@ interface ChildOptions {
 
 const CHILD: Record<keyof ChildOptions, true> = { budget: true };
 
+const CALLED = eitherOf(DEFINITION, { ...FUNCTION, what: 'a function that gives one' });
+
 const children = new WeakMap<AnyActorLogic, () => AnyDefinition>();
 
 /**
@@ -39,11 +41,7 @@ export function childRun<D extends AnyDefinition>(
   definition: D | (() => D),
   options: ChildOptions = {},
 ): PromiseActorLogic<OutputOf<D>, InputOf<D>> {
-  const given: unknown = definition;
-  if (given === undefined || given === null)
-    throw new ValidationError(`childRun() takes a definition, or a function that gives one, not ${String(given)}.`, {
-      path: 'definition',
-    });
+  mustBe(definition, CALLED, 'What childRun() begins', 'definition');
   const definitionOf = typeof definition === 'function' ? definition : () => definition;
   const budget = checkedBudget(checkedOptions(options, CHILD, 'childRun()').budget);
   const logic = fromPromise<OutputOf<D>, InputOf<D>>(

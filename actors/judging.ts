@@ -4,6 +4,8 @@ import type { z } from 'zod';
 import type { Judgement } from '../machines/tool.ts';
 import { asFailure, encode, toData } from '../src/codec.ts';
 import { ValidationError } from '../src/protocol/errors.ts';
+import { forsake } from '../src/protocol/forsaken.ts';
+import { text } from '../src/protocol/shown.ts';
 import type { ApprovalSpec } from '../src/protocol/spec.ts';
 import { isRunning } from './durable.ts';
 import { parsedOnce } from './parsed.ts';
@@ -54,7 +56,7 @@ function judgement(self: AnyActorRef, made: unknown, { tool, spec }: Judged): Ju
   try {
     data = toData(made, 'input');
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = error instanceof Error ? error.message : text(error);
     return refused(
       new ValidationError(
         `Tool ${tool} may need approval, and what its input schema makes of the input cannot be kept (${why}); let the schema make data.`,
@@ -74,7 +76,9 @@ function judgement(self: AnyActorRef, made: unknown, { tool, spec }: Judged): Ju
 function isNeeded({ needed }: ApprovalSpec, data: unknown): boolean {
   try {
     // Of its own: what is asked may change what it is given.
-    return needed(toData(data, 'input')) !== false;
+    const answer: unknown = needed(toData(data, 'input'));
+    forsake(answer);
+    return answer !== false;
   } catch {
     return true;
   }

@@ -20,6 +20,7 @@ import {
   NotFoundError,
 } from '../src/protocol/errors.ts';
 import { ownerId, type RunId, type TenantId } from '../src/protocol/ids.ts';
+import { text } from '../src/protocol/shown.ts';
 import type { Ended } from './end.ts';
 import { Run } from './run.ts';
 import { again } from './run/continuing.ts';
@@ -205,7 +206,7 @@ function migrated(run: Run, input: Migration['input']): unknown {
   try {
     return toData(input(run.bodyActor?.getSnapshot() as AnyMachineSnapshot), 'input');
   } catch (error) {
-    throw unmigrated(run, `its migration threw ${String(error)}`);
+    throw unmigrated(run, `its migration threw ${text(error)}`);
   }
 }
 

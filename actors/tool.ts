@@ -5,6 +5,8 @@ import { allowed } from '../machines/policy/allowlist.ts';
 import { toolMachine, type AttemptInput } from '../machines/tool.ts';
 import { toData } from '../src/codec.ts';
 import { costOf, limitsOf } from '../src/protocol/amount.ts';
+import { listOf, ONE_TOOL, TEXT } from '../src/define/expected.ts';
+import { checkedOptions, mustBe, type Known } from '../src/define/options.ts';
 import { askNow } from '../src/define/schema.ts';
 import type { InputOf, OutputOf } from '../src/options.ts';
 import type { Cost } from '../src/protocol/entry.ts';
@@ -28,6 +30,8 @@ export interface Caller {
   timeoutMs?: number | undefined;
   retry?: Partial<RetrySpec> | undefined;
 }
+
+const CALLER: Known<Caller> = { grants: listOf(TEXT), module: true, timeoutMs: true, retry: true };
 
 const keyOf = (run: string, call: string): string => hash('sha256', `${run}/${call}`, 'base64url').slice(0, 32);
 
@@ -75,8 +79,9 @@ export type ToolActor<T> =
 
 /** The statechart of a tool's calls with its effect: an actor source for any machine. */
 export function toolActor<T extends AnyTool>(tool: T, caller: Caller = {}): ToolActor<T> {
+  mustBe(tool, ONE_TOOL, 'What toolActor() makes a source of', 'tool');
   // A border: what a tool takes and gives, its types say.
-  return chartOf(tool, caller) as unknown as ToolActor<T>;
+  return chartOf(tool, checkedOptions(caller, CALLER, 'toolActor()')) as unknown as ToolActor<T>;
 }
 
 function chartOf(tool: AnyTool, caller: Caller) {

@@ -1,6 +1,7 @@
 import { Packr } from 'msgpackr/pack';
 import { ValidationError } from './protocol/errors.ts';
 import type { Failure } from './protocol/exit.ts';
+import { forsakeAll } from './protocol/forsaken.ts';
 
 /**
  * Values as they are kept and as they are delivered.
@@ -150,6 +151,7 @@ class Copy {
     if (value instanceof Error) return this.#inside(value, () => this.#failure(value));
     if (value instanceof Boolean || value instanceof Number || value instanceof String)
       return this.#any(value.valueOf());
+    if (value instanceof Promise) forsakeAll(value, this.#above[0]);
     for (const kind of UNKEPT) if (value instanceof kind) return this.#refuse(`a ${value.constructor.name}`);
     return ArrayBuffer.isView(value) ? this.#refuse(`a ${value.constructor.name}`) : undefined;
   }

@@ -1,4 +1,6 @@
 import { asFailure, toData } from './codec.ts';
+import { oneField, TRUE } from './define/expected.ts';
+import { mustBe } from './define/options.ts';
 import type { CallInDoubt, HandlePorts } from './handle.ts';
 import { InDoubtError, NotAllowedError, NotFoundError, ValidationError } from './protocol/errors.ts';
 import { checkedText, type RunId } from './protocol/ids.ts';
@@ -79,16 +81,16 @@ export function checkedHash(hash: unknown): string {
   );
 }
 
+const DECISION = oneField(['output', 'error', 'retry'], 'one of { output }, { error } and { retry: true }');
+
 /** As it is kept. @throws ValidationError */
 export function checkedDecision(decision: unknown): Extract<Message, { type: 'resolve' }>['decision'] {
-  const given = typeof decision === 'object' && decision !== null ? Object.keys(decision) : [];
-  const { output, error, retry } = (decision ?? {}) as { output?: unknown; error?: unknown; retry?: unknown };
-  if (given.length === 1) {
-    if (given[0] === 'output') return { output: toData(output, 'output') };
-    if (given[0] === 'error') return { error: asFailure(error) };
-    if (retry === true) return { retry };
-  }
-  throw new ValidationError('A decision is one of { output }, { error } and { retry: true }.', { given });
+  mustBe(decision, DECISION, 'A decision', 'decision');
+  const given = decision as { output: unknown } | { error: unknown } | { retry: true };
+  if ('output' in given) return { output: toData(given.output, 'output') };
+  if ('error' in given) return { error: asFailure(given.error) };
+  mustBe(given.retry, TRUE, "A decision's retry", 'retry');
+  return { retry: true };
 }
 
 /** @throws InDoubtError */

@@ -1,4 +1,5 @@
-import { kindOf } from './define/options.ts';
+import { BYTES } from './define/expected.ts';
+import { mustBe } from './define/options.ts';
 import { ValidationError } from './protocol/errors.ts';
 import type { RunId } from './protocol/ids.ts';
 
@@ -25,11 +26,10 @@ export function runIdsFrom(random: Random): () => RunId {
 
 /** Fewer would be ids that somebody has. */
 function bytesFrom(random: Random, count: number): Buffer<ArrayBuffer> {
-  const given: unknown = random(count);
-  const bytes = given instanceof Uint8Array ? given : undefined;
-  if (bytes !== undefined && bytes.length >= count) return Buffer.from(bytes);
-  const got = bytes === undefined ? kindOf(given) : `${bytes.length}`;
-  throw new ValidationError(`The option 'random' of createTroupe() must give ${count} bytes, not ${got}.`, {
+  const bytes = random(count);
+  mustBe(bytes, BYTES, "What the option 'random' of createTroupe() gives", 'random');
+  if (bytes.length >= count) return Buffer.from(bytes);
+  throw new ValidationError(`The option 'random' of createTroupe() must give ${count} bytes, not ${bytes.length}.`, {
     path: 'random',
   });
 }

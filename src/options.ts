@@ -55,7 +55,7 @@ export interface StartOptions {
   tenant?: string;
   /** Who asks for it; `principal` of the troupe by default. */
   by?: string;
-  /** Kills the run when it aborts. */
+  /** Kills the run when it aborts. Where it has aborted already nothing begins: `start` rejects with its reason as it is, as `fetch` does. */
   signal?: AbortSignal;
 }
 

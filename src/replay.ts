@@ -1,3 +1,4 @@
+import { checkedOptions } from './define/options.ts';
 import type { Entry } from './protocol/entry.ts';
 import { NotFoundError, ValidationError } from './protocol/errors.ts';
 import type { RunId } from './protocol/ids.ts';
@@ -74,6 +75,8 @@ export interface Replayed {
   actors: ActorState[];
 }
 
+const STEPS = { from: true, to: true } as const;
+
 export class Replay implements Replayed {
   readonly run: RunId;
   readonly entries: number;
@@ -103,7 +106,8 @@ export class Replay implements Replayed {
   }
 
   /** Forward, entry by entry; `from` and `to` included, the first and the last by default. @throws ValidationError */
-  async *steps({ from = 1, to = this.entries }: { from?: number; to?: number } = {}): AsyncGenerator<Step> {
+  async *steps(options: { from?: number; to?: number } = {}): AsyncGenerator<Step> {
+    const { from = 1, to = this.entries } = checkedOptions(options, STEPS, 'steps()');
     this.#mustHave(from);
     this.#mustHave(to);
     const steps: Step[] = [];

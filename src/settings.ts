@@ -3,6 +3,7 @@ import { BACKEND, BOOLEAN, CLOCK, DEFINITION, FUNCTION, listOf, TOOL } from './d
 import { checkedOptions, type Known } from './define/options.ts';
 import type { TroupeOptions } from './options.ts';
 import { milliseconds } from './protocol/duration.ts';
+import { forsake } from './protocol/forsaken.ts';
 import { checkedPrincipal } from './protocol/ids.ts';
 
 /** What a troupe makes of its options. */
@@ -45,7 +46,8 @@ const silenced =
   (report: Settings['report']): Settings['report'] =>
   (error, where) => {
     try {
-      report(error, where);
+      // One that is asynchronous may reject as well.
+      forsake(report(error, where));
     } catch {
       // Told to nobody, it disturbs nobody.
     }

@@ -1,10 +1,10 @@
 import { failure } from '../../src/protocol/exit.ts';
 import type { Condition, StepScope } from '../../src/protocol/spec.ts';
-import { compute, dateText, shown } from './template.ts';
+import { atOnce, compute, dateText, shown } from './template.ts';
 
 /** Whether a step is to begin. Throws a `Failure` for a comparison of what cannot be compared. */
 export function holds(condition: ((scope: StepScope) => boolean) | Condition, scope: StepScope): boolean {
-  if (typeof condition === 'function') return condition(scope);
+  if (typeof condition === 'function') return atOnce(condition(scope));
   if ('all' in condition) return condition.all.every((one) => holds(one, scope));
   if ('any' in condition) return condition.any.some((one) => holds(one, scope));
   const { of, test, operand } = condition;

@@ -1,9 +1,21 @@
 import { failure } from '../../src/protocol/exit.ts';
+import { forsake } from '../../src/protocol/forsaken.ts';
 import type { Computed, StepScope, Template } from '../../src/protocol/spec.ts';
 
-/** What a function gives, or a template with its references filled in. Throws a `Failure` where text would be made of nothing. */
+/** What a function gives, or a template with its references filled in. Throws a `Failure` for a promise, and where text would be made of nothing. */
 export const compute = <T>(what: Computed<T>, scope: StepScope): unknown =>
-  typeof what === 'function' ? what(scope) : valueOf(what, scope);
+  typeof what === 'function' ? atOnce(what(scope)) : valueOf(what, scope);
+
+/** What a function of a plan gives: nothing there waits, and a promise is neither a no nor data. Throws a `Failure`. */
+export function atOnce<T>(given: T): T {
+  if (!isPromise(given)) return given;
+  forsake(given);
+  throw failure('ValidationError', 'VALIDATION', IS_PROMISE);
+}
+
+const IS_PROMISE = 'it gives a promise, for which nothing waits: use a plain function, and await in a step.';
+const isPromise = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 
 function valueOf(template: Template, scope: StepScope): unknown {
   if ('value' in template) return template.value;

@@ -8,6 +8,8 @@ export interface BudgetFlags {
   onExhausted?: BudgetOptions['onExhausted'];
 }
 
+const DECIMAL = /^\d*\.?\d+$/;
+
 /** `usd=0.5,tokens=50000,wallClock=10m,reserve.tokens=500`; undefined where nothing is said. What the limits may be, the API says. @throws ValidationError */
 export function budgetOf({ budget, steps, onExhausted }: BudgetFlags): BudgetOptions | undefined {
   const limits = new Map<string, unknown>();
@@ -23,7 +25,13 @@ export function budgetOf({ budget, steps, onExhausted }: BudgetFlags): BudgetOpt
         `--budget has '${part}', which is no limit; as in: --budget usd=0.5,tokens=50000,steps=10,toolCalls=5,wallClock=10m`,
         { part },
       );
-    name(kept === undefined ? limits : reserve, limit, limit === 'wallClock' ? value : Number(value));
+    if (limit === 'wallClock' && DECIMAL.test(value))
+      throw new ValidationError(
+        `--budget has '${part}', which is not a duration: say ms, s, m, h or d, as in wallClock=10m`,
+        { part },
+      );
+    // Anything else, a hexadecimal number say, is told back as it is written.
+    name(kept === undefined ? limits : reserve, limit, DECIMAL.test(value) ? Number(value) : value);
   }
   if (steps !== undefined) name(limits, 'steps', steps);
   if (onExhausted !== undefined) name(limits, 'onExhausted', onExhausted);

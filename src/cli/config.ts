@@ -67,10 +67,12 @@ export async function importFile(file: string, what: string): Promise<Readonly<R
     return await orNever(import(pathToFileURL(path).href) as Promise<Record<string, unknown>>);
   } catch (error) {
     const { code, message } = errorData(error);
-    const hint =
-      code === 'ERR_UNKNOWN_FILE_EXTENSION'
-        ? `Node ${process.versions.node} does not read TypeScript; use Node 22.18 or newer, or JavaScript`
-        : message;
+    const hint = code === 'ERR_UNKNOWN_FILE_EXTENSION' ? unread(path) : message;
     throw new ValidationError(`Cannot load ${what}, ${file}: ${hint}`, { file: path }, error);
   }
 }
+
+const unread = (path: string): string =>
+  /\.[cm]?tsx?$/.test(path)
+    ? `Node ${process.versions.node} does not read TypeScript; use Node 22.18 or newer, or JavaScript`
+    : 'its name does not end in .ts, .js, .mts, .mjs, .cts or .cjs: it is no module';

@@ -4,7 +4,8 @@ import type { Budget, Exhausted, Limits } from '../protocol/entry.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import type { Failure } from '../protocol/exit.ts';
 import { shown, text } from '../protocol/shown.ts';
-import { isPlainObject, kindOf } from './options.ts';
+import type { Expected } from './expected.ts';
+import { isReadable, mustBe } from './options.ts';
 
 /** What a run may spend of. `usd` in US dollars. */
 export interface LimitOptions extends Omit<Limits, 'wallClockMs'> {
@@ -34,8 +35,7 @@ const EXHAUSTED: readonly unknown[] = ['fail', 'pause', 'handBack'] satisfies Ex
 /** As it is kept; null: no limits. @throws ValidationError */
 export function checkedBudget(budget: BudgetOptions | undefined): Budget | null {
   if (budget === undefined) return null;
-  mustBePlain(budget, 'budget');
-  const { onExhausted, reserve, ...limits } = budget;
+  const { onExhausted, reserve, ...limits } = readOnce(budget, 'budget');
   if (onExhausted !== undefined && !EXHAUSTED.includes(onExhausted))
     throw new ValidationError(`budget.onExhausted is ${shown(onExhausted)}; it is one of ${EXHAUSTED.join(', ')}.`, {
       path: 'budget.onExhausted',
@@ -49,8 +49,8 @@ export function checkedBudget(budget: BudgetOptions | undefined): Budget | null 
 }
 
 /** @throws ValidationError */
-export function checkedLimits(limits: LimitOptions, path: string): Limits {
-  mustBePlain(limits, path);
+export function checkedLimits(given: LimitOptions, path: string): Limits {
+  const limits = readOnce(given, path);
   const checked: Limits = {};
   for (const name of Object.keys(limits))
     if (!KNOWN.includes(name))
@@ -88,13 +88,15 @@ export function checkedLimits(limits: LimitOptions, path: string): Limits {
   return checked;
 }
 
+const LIMITS: Expected = {
+  what: 'an object of limits, as in { steps: 10 }, where what is not named is not limited',
+  is: isReadable,
+};
+
 /** What is no object of limits would be a budget without any. @throws ValidationError */
-function mustBePlain(limits: unknown, path: string): void {
-  if (!isPlainObject(limits))
-    throw new ValidationError(
-      `${path} is ${kindOf(limits)}; use an object of limits, as in { steps: 10 }. What is not named is not limited.`,
-      { path },
-    );
+function readOnce<T extends LimitOptions>(limits: T, path: string): T {
+  mustBe(limits, LIMITS, path, path);
+  return { ...limits };
 }
 
 /** In ms. @throws ValidationError */

@@ -15,7 +15,9 @@ import {
   type ToolContext,
 } from '../protocol/spec.ts';
 import { closest } from './closest.ts';
+import { EFFECT, eitherOf, FUNCTION, listOf, ONE_TOOL, oneOf, PLAN, TEXT } from './expected.ts';
 import { inputSchemaOf } from './input.ts';
+import { checkedOptions, mustBe, type Known } from './options.ts';
 import type { AnyPlan, Plan } from './steps.ts';
 import { zod } from './zod.ts';
 import { mustCount, retrySpec, tool, type RetryOptions } from './tool.ts';
@@ -57,6 +59,21 @@ interface StepOptions {
   effect?: Effect;
 }
 
+const STEP: Known<StepOptions> = {
+  needs: listOf(TEXT),
+  optional: listOf(TEXT),
+  anyOf: listOf(TEXT),
+  when: FUNCTION,
+  onFailure: oneOf(['fail', 'skip', 'continue'] satisfies OnFailure[]),
+  input: FUNCTION,
+  each: FUNCTION,
+  concurrency: true,
+  retry: true,
+  timeout: true,
+  effect: EFFECT,
+};
+const CALL = eitherOf(FUNCTION, eitherOf(ONE_TOOL, PLAN));
+
 /** The plan that a draft is; each further step makes another. */
 export function build(draft: Draft, parsed: boolean): Plan {
   const { name, version, inputSchema, module, concurrency, input, output, steps, tools, plans, functions } = draft;
@@ -64,7 +81,10 @@ export function build(draft: Draft, parsed: boolean): Plan {
   const spec: PlanSpec = { kind: 'plan', name, version, input, steps, concurrency, grants, output };
   const step = (stepName: string, call: Call, options: StepOptions = {}): unknown =>
     build({ ...draft, ...extended(draft, grants, stepName, call, options) }, false);
-  const choosing = (choose: unknown): unknown => build({ ...draft, output: choose as Computed }, false);
+  const choosing = (choose: unknown): unknown => {
+    mustBe(choose, FUNCTION, `The output of plan ${name}`, 'output');
+    return build({ ...draft, output: choose as Computed }, false);
+  };
   return {
     kind: 'plan',
     name,
@@ -82,8 +102,11 @@ export function build(draft: Draft, parsed: boolean): Plan {
 
 type Extension = Pick<Draft, 'steps' | 'tools' | 'plans' | 'functions'>;
 
-function extended(draft: Draft, grants: readonly string[], name: string, call: Call, options: StepOptions): Extension {
+function extended(draft: Draft, grants: readonly string[], name: string, call: Call, given: StepOptions): Extension {
   const { name: plan, module, steps, tools, plans, functions } = draft;
+  checkId(name, 'step name');
+  mustBe(call, CALL, `What step ${name} calls`, 'call');
+  const options = checkedOptions(given, STEP, `step ${name}`);
   checkStep(draft, name, options);
   const rules = rulesOf(options, name);
   if (typeof call === 'function') {
@@ -120,7 +143,7 @@ const inputOf = ({ input, each }: StepOptions): Pick<StepSpec, 'input'> =>
   input === undefined && each !== undefined ? {} : { input: (input as Computed | undefined) ?? (() => ({})) };
 
 const triesOf = ({ retry, timeout }: StepOptions, step: string): Pick<StepSpec, 'retry' | 'timeoutMs'> => ({
-  ...(retry && { retry: retrySpec(retry, `step ${step}`) }),
+  ...(retry !== undefined && { retry: retrySpec(retry, `step ${step}`) }),
   ...(timeout !== undefined && { timeoutMs: milliseconds(timeout, `timeout of step ${step}`) }),
 });
 
@@ -212,7 +235,6 @@ function checkStep(
   step: string,
   { needs = [], optional = [], anyOf = [] }: StepOptions,
 ): void {
-  checkId(step, 'step name');
   if (RESERVED.includes(step) || steps.some(({ name }) => name === step))
     throw new PlanError(`Plan ${plan} has two steps named ${step}, or the name is reserved (${RESERVED.join(', ')}).`, {
       plan,

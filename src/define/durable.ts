@@ -13,6 +13,8 @@ import { ValidationError } from '../protocol/errors.ts';
 import { checkId } from '../protocol/ids.ts';
 import { shown } from '../protocol/shown.ts';
 import { closest } from './closest.ts';
+import { DURABLE, FUNCTION, MACHINE, needed, PLAIN_OBJECT } from './expected.ts';
+import { checkedOptions, mustBe, type Known } from './options.ts';
 
 /** Something a run can be of. The type parameters are the input it takes and the output it gives. */
 export interface Definition<Input = never, Output = unknown> {
@@ -74,18 +76,16 @@ export function durable<Machine extends AnyStateMachine, Before extends AnyState
   machine: Machine,
   options: DurableOptions<Machine, Before>,
 ): DurableDefinition<Machine> {
-  const { name, version, effects = {}, costs = {}, continueAs, migrate } = options;
+  mustBe(machine, MACHINE, 'What durable() makes durable', 'machine');
+  const known: Known<typeof options> = OPTIONS;
+  const { name, version, effects = {}, costs = {}, continueAs, migrate } = checkedOptions(options, known, 'durable()');
   checkId(name, 'definition name');
   if (typeof version !== 'string' || version === '')
     throw new ValidationError(`Definition ${name} has no version; give it one, such as version: '1'.`, {
       definition: name,
     });
   checkEffects(name, machine, effects);
-  if (migrate !== undefined && migrate.from.name !== name)
-    throw new ValidationError(
-      `Definition ${name} migrates from ${migrate.from.name}: only an earlier version of the same name can be migrated.`,
-      { definition: name, from: migrate.from.name },
-    );
+  if (migrate !== undefined) mustFollow(name, migrate);
   return {
     kind: 'durable',
     name,
@@ -96,6 +96,27 @@ export function durable<Machine extends AnyStateMachine, Before extends AnyState
     continueAs: continueAs as DurableDefinition['continueAs'],
     migrate: migrate as DurableDefinition['migrate'],
   };
+}
+
+const OPTIONS = {
+  name: true,
+  version: true,
+  effects: PLAIN_OBJECT,
+  costs: PLAIN_OBJECT,
+  continueAs: FUNCTION,
+  migrate: true,
+} satisfies Known<DurableOptions<AnyStateMachine>>;
+
+const MIGRATE = { from: needed(DURABLE), to: needed(FUNCTION) };
+
+/** @throws ValidationError */
+function mustFollow(name: string, migrate: { from: { readonly name: string }; to: unknown }): void {
+  const { from } = checkedOptions(migrate, MIGRATE, `migrate of definition ${name}`);
+  if (from.name !== name)
+    throw new ValidationError(
+      `Definition ${name} migrates from ${from.name}: only an earlier version of the same name can be migrated.`,
+      { definition: name, from: from.name },
+    );
 }
 
 const EFFECTS: readonly unknown[] = ['read', 'idempotent', 'irreversible'] satisfies Effect[];

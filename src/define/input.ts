@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { ValidationError } from '../protocol/errors.ts';
+import { text } from '../protocol/shown.ts';
 import type { FieldSpec, PlanSpec } from '../protocol/spec.ts';
 import { ask } from './schema.ts';
 import { zod } from './zod.ts';
@@ -42,7 +43,7 @@ function asked(name: string, schema: z.ZodType, input: unknown): z.ZodSafeParseR
     answer = ask(schema, input);
   } catch (error) {
     throw new ValidationError(
-      `The input schema of ${name} throws, so that nobody knows whether it takes this input: ${String(error)}.`,
+      `The input schema of ${name} throws, so that nobody knows whether it takes this input: ${text(error)}.`,
       { definition: name },
       error,
     );

@@ -3,6 +3,8 @@ import { ValidationError } from '../protocol/errors.ts';
 import { checkId } from '../protocol/ids.ts';
 import { shown } from '../protocol/shown.ts';
 import type { AnyTool, BreakerSpec, Module, RateSpec } from '../protocol/spec.ts';
+import { FUNCTION, listOf, needed, ONE_TOOL, TEXT } from './expected.ts';
+import { checkedOptions, type Known } from './options.ts';
 import { mustCount } from './tool.ts';
 
 export interface ModuleOptions {
@@ -29,9 +31,25 @@ const QUALIFIED = /^[A-Za-z0-9_-]{1,128}\.[A-Za-z0-9_-]{1,128}$/;
 const MODEL_NAME_LIMIT = 64;
 const MAX_RATE_LIMIT = 10_000;
 
+const OPTIONS: Known<ModuleOptions> = {
+  name: true,
+  tools: needed(listOf(ONE_TOOL)),
+  allow: listOf(TEXT),
+  concurrency: true,
+  rateLimit: true,
+  breaker: true,
+  start: FUNCTION,
+  stop: FUNCTION,
+};
+const RATE_LIMIT: Known<Rate> = { limit: true, per: true };
+const BREAKER: Known<Breaker> = { failures: true, cooldown: true };
+type Rate = NonNullable<ModuleOptions['rateLimit']>;
+type Breaker = NonNullable<ModuleOptions['breaker']>;
+
 /** Tools that share a connection, an allowlist and limits. @throws ValidationError */
 export function module(options: ModuleOptions): Module {
-  const { name, tools, allow = [], concurrency = 4, rateLimit, breaker, start, stop } = options;
+  const { name, tools, allow = [], concurrency = 4, ...rest } = checkedOptions(options, OPTIONS, 'module()');
+  const { rateLimit, breaker, start, stop } = rest;
   checkId(name, 'module name');
   checkTools(name, tools);
   for (const id of allow)
@@ -46,8 +64,8 @@ export function module(options: ModuleOptions): Module {
     tools,
     allow,
     concurrency: mustCount(concurrency, `concurrency of module ${name}`),
-    rateLimit: rateLimit && rateSpec(rateLimit, name),
-    breaker: breaker && breakerSpec(breaker, name),
+    rateLimit: rateLimit === undefined ? undefined : rateSpec(rateLimit, name),
+    breaker: breaker === undefined ? undefined : breakerSpec(breaker, name),
     start,
     stop,
   };
@@ -68,7 +86,8 @@ function checkTools(module: string, tools: readonly AnyTool[]): void {
   }
 }
 
-function rateSpec({ limit, per }: { limit: number; per: Duration }, module: string): RateSpec {
+function rateSpec(rate: Rate, module: string): RateSpec {
+  const { limit, per } = checkedOptions(rate, RATE_LIMIT, `rateLimit of module ${module}`);
   const perMs = milliseconds(per, `rateLimit.per of module ${module}`);
   if (perMs === 0 || mustCount(limit, `rateLimit.limit of module ${module}`) > MAX_RATE_LIMIT)
     throw new ValidationError(
@@ -78,10 +97,10 @@ function rateSpec({ limit, per }: { limit: number; per: Duration }, module: stri
   return { limit, perMs };
 }
 
-const breakerSpec = (
-  { failures = 5, cooldown = '30s' }: { failures?: number; cooldown?: Duration },
-  module: string,
-): BreakerSpec => ({
-  failures: mustCount(failures, `breaker.failures of module ${module}`),
-  cooldownMs: milliseconds(cooldown, `breaker.cooldown of module ${module}`),
-});
+function breakerSpec(breaker: Breaker, module: string): BreakerSpec {
+  const { failures = 5, cooldown = '30s' } = checkedOptions(breaker, BREAKER, `breaker of module ${module}`);
+  return {
+    failures: mustCount(failures, `breaker.failures of module ${module}`),
+    cooldownMs: milliseconds(cooldown, `breaker.cooldown of module ${module}`),
+  };
+}

@@ -3,7 +3,9 @@ import { checkId } from '../protocol/ids.ts';
 import type { AnyTool, Module, StepScope } from '../protocol/spec.ts';
 import { build, CONCURRENCY, type Draft } from './build.ts';
 import { parseDocument } from './document.ts';
+import { FUNCTION, listOf, MODULE, oneOf, PLAN, SCHEMA, TEXT, TOOL } from './expected.ts';
 import { inputSchemaOf } from './input.ts';
+import { checkedOptions, mustBe, type Known } from './options.ts';
 import { parseSteps } from './parse.ts';
 import type { All, AnyPlan, Plan } from './steps.ts';
 import { mustCount } from './tool.ts';
@@ -29,9 +31,21 @@ export interface PlanOptions<Input, Output> extends Reach {
   output?: (outputs: StepScope) => Output;
 }
 
+const REACH: Known<Reach> = { tools: listOf(TOOL), module: MODULE };
+
+const PLAN_OPTIONS: Known<PlanOptions<unknown, unknown>> = {
+  ...REACH,
+  name: true,
+  version: TEXT,
+  inputSchema: SCHEMA,
+  concurrency: true,
+  output: FUNCTION,
+};
+
 function define<Input = unknown, Output = All>(
-  options: PlanOptions<Input, Output>,
+  given: PlanOptions<Input, Output>,
 ): Plan<Input, Record<never, unknown>, Output> {
+  const options = checkedOptions(given, PLAN_OPTIONS, 'plan()');
   const { name, version = '1', inputSchema, module, concurrency = CONCURRENCY, output = null } = options;
   checkId(name, 'plan name');
   mustCount(concurrency, `concurrency of plan ${name}`);
@@ -46,7 +60,8 @@ const EMPTY = { input: null, steps: [], plans: new Map(), functions: new Map() }
 const reachOf = ({ tools = [], module }: Reach): Toolbox =>
   toolbox(module === undefined || tools.includes(module) ? tools : [...tools, module]);
 
-type Format = 'words' | 'yaml' | 'json';
+const FORMATS = ['words', 'yaml', 'json'] as const;
+type Format = (typeof FORMATS)[number];
 
 export interface ParseOptions extends Reach {
   /** Where the text gives none; `'plan'` by default. */
@@ -60,11 +75,22 @@ export interface ParseOptions extends Reach {
   plans?: readonly AnyPlan[];
 }
 
+const PARSE_OPTIONS: Known<ParseOptions> = {
+  ...REACH,
+  name: true,
+  version: TEXT,
+  file: TEXT,
+  format: oneOf(FORMATS),
+  plans: listOf(PLAN),
+};
+
 /**
  * A plan from its text: in words, `c. Send emails (requires steps a and b)`, or a document in YAML or JSON.
  * @throws PlanError with file, line and column: an unknown step, tool, field or reference, a cycle, a field nothing fills
  */
-function parse(text: string, options: ParseOptions): Plan {
+function parse(text: string, given: ParseOptions): Plan {
+  mustBe(text, TEXT, 'What plan.parse() reads', 'text');
+  const options = checkedOptions(given, PARSE_OPTIONS, 'plan.parse()');
   const { name = 'plan', version = '1', file, module } = options;
   checkId(name, 'plan name');
   const tools = reachOf(options);

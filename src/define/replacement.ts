@@ -1,8 +1,11 @@
 import { thrown, toData } from '../codec.ts';
-import { ValidationError } from '../protocol/errors.ts';
+import { oneField } from './expected.ts';
+import { mustBe } from './options.ts';
 
 /** In place of a result that is on record: what the call gave, or what it threw. */
 export type Replacement = { output: unknown } | { error: unknown };
+
+const REPLACEMENT = oneField(['output', 'error'], 'one of { output } and { error }');
 
 /** By seq, as they are kept. @throws ValidationError */
 export function checkedReplacements(
@@ -12,11 +15,8 @@ export function checkedReplacements(
 }
 
 function checked(seq: string, given: unknown): Replacement {
-  const keys = typeof given === 'object' && given !== null ? Object.keys(given) : [];
-  if (keys.length === 1) {
-    const { output, error } = given as { output?: unknown; error?: unknown };
-    if (keys[0] === 'output') return { output: toData(output, `replace[${seq}].output`) };
-    if (keys[0] === 'error') return { error: thrown(error) };
-  }
-  throw new ValidationError(`replace[${seq}] is one of { output } and { error }.`, { path: `replace[${seq}]`, keys });
+  mustBe(given, REPLACEMENT, `replace[${seq}]`, `replace[${seq}]`);
+  const replacement = given as Replacement;
+  if ('output' in replacement) return { output: toData(replacement.output, `replace[${seq}].output`) };
+  return { error: thrown(replacement.error) };
 }

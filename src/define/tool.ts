@@ -1,12 +1,25 @@
 import type { z } from 'zod';
+import { costOf } from '../protocol/amount.ts';
 import { milliseconds, type Duration } from '../protocol/duration.ts';
 import type { Cost, Effect } from '../protocol/entry.ts';
 import { ValidationError } from '../protocol/errors.ts';
 import { checkedPrincipal, checkId } from '../protocol/ids.ts';
 import { text } from '../protocol/shown.ts';
 import type { ApprovalSpec, ProcessSpec, RetrySpec, Tool, ToolContext } from '../protocol/spec.ts';
-import { near } from './closest.ts';
+import {
+  EFFECT,
+  eitherOf,
+  FILE,
+  FUNCTION,
+  listOf,
+  needed,
+  PLAIN_OBJECT,
+  SCHEMA,
+  TEXT,
+  type Expected,
+} from './expected.ts';
 import { mustBeInline, processSpec, type InlineOptions, type ProcessOptions } from './isolation.ts';
+import { checkedOptions, type Known } from './options.ts';
 
 export interface RetryOptions {
   /** Tries in all, the first included; 3 by default. */
@@ -75,15 +88,15 @@ export function tool<Input, Parsed, Output>(
   options: ToolBase<Input, Parsed, Output> & { outputSchema?: undefined },
 ): Tool<Input, Output, Parsed, Output>;
 export function tool(
-  options: (ToolBase<unknown, unknown, unknown> | (Described<unknown, unknown> & ProcessOptions)) & {
+  given: (ToolBase<unknown, unknown, unknown> | (Described<unknown, unknown> & ProcessOptions)) & {
     outputSchema?: z.ZodType | undefined;
   },
 ): Tool<unknown, unknown> {
+  const options = checkedOptions(given, OPTIONS as Known<typeof given>, 'tool()');
   const { name, description, phrases = [], inputSchema, outputSchema, concurrency } = options;
   const { effect = 'irreversible', timeout = '30s', retry = {} } = options;
   checkId(name, 'tool name');
   const called = `tool ${name}`;
-  mustBeKnown(options, called);
   if (concurrency !== undefined) mustCount(concurrency, `concurrency of ${called}`);
   return {
     kind: 'tool',
@@ -97,7 +110,7 @@ export function tool(
     retry: { ...DEFAULT_RETRY, ...retrySpec(retry, called) },
     concurrency,
     approval: approvalSpec(options, called),
-    cost: typeof options.cost === 'object' ? constant(options.cost) : options.cost,
+    cost: costSpec(options.cost, called),
     ...performed(options, called),
   };
 }
@@ -110,6 +123,14 @@ function performed(
   if (options.isolation === 'process') return { process: processSpec(options, of) };
   mustBeInline(options, options.execute, of);
   return { execute: options.execute };
+}
+
+/** @throws ValidationError */
+function costSpec(cost: ToolBase<unknown, unknown, unknown>['cost'], of: string): Tool<unknown, unknown>['cost'] {
+  if (cost === undefined || typeof cost === 'function') return cost;
+  const fixed = { ...cost };
+  costOf(fixed, `cost of ${of}`);
+  return constant(fixed);
 }
 
 const constant =
@@ -150,42 +171,38 @@ function checkedApprovers(approvers: unknown, of: string): readonly string[] {
   return approvers.map(checkedPrincipal);
 }
 
-const OPTIONS: Record<AnyOption, true> = {
+const OPTIONS: Readonly<Record<AnyOption, true | Expected>> = {
   name: true,
-  description: true,
-  phrases: true,
-  inputSchema: true,
-  outputSchema: true,
-  effect: true,
+  description: TEXT,
+  phrases: listOf(TEXT),
+  inputSchema: needed(SCHEMA),
+  outputSchema: SCHEMA,
+  effect: EFFECT,
   timeout: true,
   retry: true,
   needsApproval: true,
   approvers: true,
   approvalTimeout: true,
-  cost: true,
+  cost: eitherOf(FUNCTION, PLAIN_OBJECT),
   concurrency: true,
   execute: true,
   isolation: true,
-  module: true,
+  module: FILE,
   memory: true,
   output: true,
   grace: true,
-  env: true,
+  env: PLAIN_OBJECT,
 };
 type AnyOption = keyof ToolOptions<unknown, unknown, unknown, unknown> | keyof ProcessOptions;
 
-/** @throws ValidationError */
-function mustBeKnown(options: object, of: string): void {
-  const unknown = Object.keys(options).find((option) => !Object.hasOwn(OPTIONS, option));
-  if (unknown !== undefined) throw invalid(of, `has no option '${unknown}'${near(unknown, Object.keys(OPTIONS))}`);
-}
-
 const invalid = (of: string, what: string): ValidationError => new ValidationError(`The ${of} ${what}.`, { of });
 
+const RETRY: Known<RetryOptions> = { attempts: true, delay: true, maxDelay: true };
 const DEFAULT_RETRY: RetrySpec = { attempts: 3, delayMs: 500, maxDelayMs: 30_000 };
 
 /** What `retry` says, and nothing that it does not. @throws ValidationError */
-export function retrySpec({ attempts, delay, maxDelay }: RetryOptions, of: string): Partial<RetrySpec> {
+export function retrySpec(retry: RetryOptions, of: string): Partial<RetrySpec> {
+  const { attempts, delay, maxDelay } = checkedOptions(retry, RETRY, `retry of ${of}`);
   const spec: Partial<RetrySpec> = {};
   if (attempts !== undefined) spec.attempts = mustCount(attempts, `retry.attempts of ${of}`);
   if (delay !== undefined) spec.delayMs = milliseconds(delay, `retry.delay of ${of}`);

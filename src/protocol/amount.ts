@@ -1,5 +1,6 @@
 import type { Limits, Resource, Spent } from './entry.ts';
 import { ValidationError } from './errors.ts';
+import { forsake } from './forsaken.ts';
 import { text } from './shown.ts';
 
 /** What is spent and reserved, in whole units, so that sums are exact: money in nano-dollars, as 0.1 + 0.2 is not 0.3. */
@@ -93,6 +94,7 @@ export const isUsd = (usd: unknown): usd is number =>
 
 /** What a call costs, as users say it. @throws ValidationError */
 export function costOf(cost: unknown, what: string): Amount {
+  forsake(cost);
   if (!isPlain(cost)) throw unfit(what, 'it', cost);
   const { tokens = 0, usd = 0 } = cost;
   if (!Number.isSafeInteger(tokens) || (tokens as number) < 0) throw unfit(what, 'tokens', tokens);

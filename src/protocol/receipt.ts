@@ -63,9 +63,7 @@ export interface Receipt {
 
 /** @throws ValidationError */
 export function checkedWidth(width: Width): Width & Checked {
-  const given: unknown = width;
-  const named: { tenant?: unknown; definition?: unknown; all?: unknown } =
-    typeof given === 'object' && given !== null ? given : {};
+  const named = readOnce(width);
   const { tenant, definition, all } = named;
   if (Object.keys(named).length === 1) {
     if (tenant !== undefined) return { tenant: tenantId(tenant) };
@@ -73,4 +71,13 @@ export function checkedWidth(width: Width): Width & Checked {
     if (all === true) return { all };
   }
   throw new ValidationError('A kill is of a run (its id), { tenant }, { definition } or { all: true }.', { width });
+}
+
+function readOnce(given: unknown): { tenant?: unknown; definition?: unknown; all?: unknown } {
+  try {
+    return typeof given === 'object' ? { ...given } : {};
+  } catch {
+    // A getter, or a proxy: it may throw what it likes.
+    return {};
+  }
 }

@@ -1,5 +1,7 @@
 import { inspect } from 'node:util';
 import type { AnyDefinition } from '../define/definition.ts';
+import { DEFINITION } from '../define/expected.ts';
+import { mustBe } from '../define/options.ts';
 import { ReplayDivergenceError } from '../protocol/errors.ts';
 import { importRun, type RunFixture } from './fixture.ts';
 
@@ -20,6 +22,7 @@ export interface TroupeMatchers {
 /** `expect.extend(troupeMatchers)`, then `await expect(fixture).toReplay(definition)`. */
 export const troupeMatchers = {
   async toReplay(fixture: RunFixture, definition: AnyDefinition): Promise<Matched> {
+    mustBe(definition, DEFINITION, 'What toReplay() is given', 'definition');
     // A fixture that cannot be read is neither.
     const { entries, run, replay } = await importRun(fixture);
     const called = `run ${run} (${fixture.definition} ${fixture.version}) to replay with ${definition.name}`;

@@ -1,3 +1,5 @@
+import { LIST } from '../define/expected.ts';
+import { mustBe } from '../define/options.ts';
 import { ValidationError } from '../protocol/errors.ts';
 
 /** An answer of a script: never comes, and fails with the reason of the signal once that aborts. */
@@ -35,6 +37,7 @@ export interface Script<Input, Output> {
  * A call beyond the last answer rejects with a ValidationError that says so, which no tool is tried again for.
  */
 export function script<Output, Input = unknown>(answers: readonly Answer<Input, Output>[]): Script<Input, Output> {
+  mustBe(answers, LIST, 'What script() answers', 'answers');
   const calls: { input: Input; context: Aborting }[] = [];
   // A border: called with one argument, it stands for a promise source's creator.
   const answered = async (given: unknown, beside?: Aborting): Promise<Output> => {

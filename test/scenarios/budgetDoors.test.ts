@@ -79,7 +79,7 @@ describe('options', () => {
     expect(wrong(() => childRun(work, { budgets: { steps: 1 } } as never))).toBe(
       "childRun() has no option 'budgets'; closest: budget.",
     );
-    expect(wrong(() => childRun(undefined as never))).toContain('takes a definition');
+    expect(wrong(() => childRun(undefined as never))).toContain('must be a definition');
   });
 
   const ASKED: [string, string, (run: RunHandle) => Promise<unknown>][] = [

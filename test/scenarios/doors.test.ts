@@ -11,7 +11,7 @@ import {
   type Troupe,
 } from '../../src/index.ts';
 import { Working } from '../support/working.ts';
-import { openedWith } from '../support/opened.ts';
+import { directory, openedWith } from '../support/opened.ts';
 
 /** What callers hand in that no honest caller would. */
 
@@ -51,6 +51,15 @@ describe('start', () => {
   });
 });
 
+function thrower(): never {
+  throw new TypeError('looked at');
+}
+function revoked(): object {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy;
+}
+
 const GIVEN = {
   null: null,
   zero: 0,
@@ -65,6 +74,12 @@ const GIVEN = {
   map: new Map([['tenant', 'a']]),
   misspelt: { tenat: 'a' },
   bare: Object.create(null) as unknown,
+  revoked: revoked(),
+  getter: Object.defineProperty({}, 'by', { get: thrower, enumerable: true }),
+  unreadable: new Proxy({}, { get: thrower }),
+  unlisted: new Proxy({}, { ownKeys: thrower }),
+  durable: { kind: 'durable', name: 'counting' },
+  tool: { kind: 'tool', name: 'counting' },
 };
 
 /** What is asked with each of these, and what of them is no mistake there. */
@@ -77,7 +92,7 @@ const DOORS: [string, (troupe: Troupe, given: never) => Promise<unknown>, (keyof
   ['attach(id, it)', (troupe, it) => troupe.attach('r', it), []],
   ['diff(id, it)', (troupe, it) => troupe.diff('r', it), []],
   ['fork({ definition })', (troupe, definition) => troupe.fork('r', { definition }), []],
-  ['fork({ replace })', (troupe, replace) => troupe.fork('r', { replace }), ['bare']],
+  ['fork({ replace })', (troupe, replace) => troupe.fork('r', { replace }), ['bare', 'unreadable']],
   ['fork({ at })', (troupe, at) => troupe.fork('r', { at }), ['empty', 'text']],
   ['kill(it)', (troupe, it) => troupe.kill(it), ['text']],
   ['kill({ grace })', (troupe, grace) => troupe.kill('nobody', 'why', { grace }), ['zero']],
@@ -92,6 +107,11 @@ const DOORS: [string, (troupe: Troupe, given: never) => Promise<unknown>, (keyof
   ['send({ cause })', (troupe, cause) => sent(troupe, cause), ['null', 'empty', 'text']],
   ['approve(it)', async (troupe, it) => (await troupe.attach('r')).approve(it), ['empty', 'text']],
   ['resolve(it)', async (troupe, it) => (await troupe.attach('r')).resolve(it, { retry: true }), ['empty', 'text']],
+  ['resolve(call, it)', async (troupe, it) => (await troupe.attach('r')).resolve('c', it), []],
+  ['fork({ replace: { 2: it } })', (troupe, it) => troupe.fork('r', { replace: { 2: it } }), []],
+  ['fork({ budget })', (troupe, budget) => troupe.fork('r', { budget }), ['null', 'bare', 'unreadable']],
+  ['send(event, it)', async (troupe, it) => (await troupe.attach('r')).send({ type: 'INC' }, it), ['bare']],
+  ['replay().steps(it)', async (troupe, it) => (await troupe.replay('r')).steps(it).next(), ['bare']],
   ['createTroupe(it)', (_, it) => createTroupe(it), ['bare']],
   ['createTroupe({ backend })', (_, backend) => createTroupe({ backend }), []],
   ['createTroupe({ definitions })', (_, definitions) => createTroupe({ definitions }), ['array']],
@@ -182,11 +202,38 @@ describe('send', () => {
   });
 });
 
+describe('what throws something that cannot be shown', () => {
+  const throws = (): never => {
+    throw revoked();
+  };
+
+  test('as the input schema of a plan is a refusal', async () => {
+    const troupe = await opened();
+    const asking = plan({ name: 'asking', inputSchema: z.unknown().refine(throws) });
+    await expect(troupe.start(asking, 1)).rejects.toThrow('throws, so that nobody knows whether it takes this input');
+  });
+
+  test('as a migration is a definition that does not fit', async () => {
+    const backend = directory();
+    const version = (name: string, rest: object) =>
+      durable(setup({}).createMachine({ initial: name, states: { [name]: {} } }), {
+        name: 'm',
+        version: name,
+        ...rest,
+      });
+    const first = version('one', {});
+    const before = await opened({ backend, definitions: [first] });
+    await before.start(first, undefined, { id: 'x' });
+    await before.close();
+    const reported: unknown[] = [];
+    const second = version('two', { migrate: { from: first, to: throws } });
+    await opened({ backend, definitions: [second], report: (error) => void reported.push(error) });
+    expect(reported).toEqual([expect.any(DefinitionChangedError)]);
+  });
+});
+
 describe('what throws where nobody listens', () => {
   test('an observer, an inspector and a report disturb nobody', async () => {
-    const thrower = (): never => {
-      throw new Error('thrown');
-    };
     const troupe = await opened({ report: thrower, inspect: thrower });
     const run = await troupe.start(counting);
     run.on('*', thrower);

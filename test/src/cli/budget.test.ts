@@ -29,8 +29,14 @@ describe('a budget on a command line', () => {
     for (const twice of [{ budget: 'steps=1,steps=200' }, { budget: 'steps=1', steps: 2 }])
       expect(() => budgetOf(twice)).toThrow('says twice what steps may be');
     expect(() => budgetOf({ budget: 'usd=1,reserve.usd=1,reserve.usd=2' })).toThrow('says twice what usd may be');
-    expect(() => checkedBudget(budgetOf({ budget: 'usd=much' }))).toThrow('budget.usd is NaN');
-    expect(() => checkedBudget(budgetOf({ budget: 'wallClock=10' }))).toThrow('is not a duration');
+    expect(() => checkedBudget(budgetOf({ budget: 'usd=much' }))).toThrow('budget.usd is much');
+    for (const written of ['0x10', '1e3', '-1', 'Infinity', '1_000'])
+      expect(() => checkedBudget(budgetOf({ budget: `usd=${written}` }))).toThrow(
+        `budget.usd is ${written}; use US dollars`,
+      );
+    expect(() => checkedBudget(budgetOf({ budget: 'wallClock=10' }))).toThrow(
+      "'wallClock=10', which is not a duration: say ms, s, m, h or d, as in wallClock=10m",
+    );
   });
 
   it('and what is spent of it are told by the same names', () => {

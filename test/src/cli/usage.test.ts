@@ -34,6 +34,11 @@ describe('what is refused', () => {
     }
   });
 
+  it('a config that is no module, by its name', async () => {
+    folder.write('config.sh', 'exit 1');
+    await refused(['ps', '--config', 'config.sh'], 'VALIDATION', 'its name does not end in .ts, .js');
+  });
+
   it('a plan that cannot be loaded, by file, line and column', async () => {
     folder.write('bad.txt', 'a. Get all contacts\nb. Send emials (requires step a)\n');
     const context = await refused(['run', 'bad.txt'], 'PLAN', 'bad.txt:2:4: No tool goes by "send emials"');

@@ -31,7 +31,7 @@ test('another tool has none', () => {
 test.each<[object, RegExp]>([
   [{ ...isolated, execute: () => 1 }, /resize is isolated and has an 'execute'/],
   [{ ...isolated, module: undefined }, /resize is isolated and needs a 'module'/],
-  [{ ...isolated, module: './resize.ts' }, /needs a 'module': new URL/],
+  [{ ...isolated, module: './resize.ts' }, /option 'module' of tool\(\) must be a URL, as in new URL/],
   [{ ...isolated, module: new URL('https://example.com/resize.js') }, /needs a 'module': new URL/],
   [{ ...isolated, memory: '1MB' }, /has a memory of 1000000 bytes/],
   [{ ...isolated, memory: 'much' }, /memory of tool resize "much" is not a size/],
