@@ -29,7 +29,7 @@ export function registryContract(given: Given): void {
   it('keeps a value, and each put has a higher revision than all before', async () => {
     const { registry } = given.backend;
     expect(await registry.get('a')).toBeUndefined();
-    const value = { n: [1, null, 'x', new Uint8Array([1])], at: new Date(5) };
+    const value = { n: [1, null, 'x', Buffer.from([1])], at: new Date(5) };
     const first = (await registry.put('a', value)) ?? 0;
     expect(await registry.get('a')).toEqual({ key: 'a', value, revision: first });
     const other = (await registry.put('b', 1)) ?? 0;
