@@ -9,6 +9,7 @@ vi.setConfig({ testTimeout: 180_000, hookTimeout: 120_000 });
 
 const rounds = Number(process.env['FAULT_SERVICE_ROUNDS'] ?? 5);
 const KILLS = 3;
+const STANDSTILL_MS = 5_000;
 
 /** What becomes of a hundred runs that nothing befalls. */
 interface Undisturbed {
@@ -24,7 +25,7 @@ const hits = new Map<string, number>();
 let kills = 0;
 
 /** Kills a life at its moment: while it starts and recovers, or so many entries later. False when it was over before. */
-async function killAt(here: Servant, life: Life, name: string): Promise<boolean> {
+async function killAt(here: Servant, life: Life, name: string, decided: Set<string>): Promise<boolean> {
   if (chance(`${name} kind`) < 0.3) {
     await Promise.race([pass(1.2 * normal.startMs * chance(name)), life.exited]);
   } else {
@@ -32,7 +33,19 @@ async function killAt(here: Servant, life: Life, name: string): Promise<boolean>
     void life.exited.then(() => (over = true));
     const held = here.entries();
     const target = held + 1 + 0.7 * chance(name) * Math.max(0, normal.entries - held);
-    await eventually(async () => (over || here.entries() >= target ? true : undefined), `${target} entries`);
+    let [most, since] = [held, performance.now()];
+    const isTime = async (): Promise<true | undefined> => {
+      const entries = here.entries();
+      if (over || entries >= target) return true;
+      if (entries > most) [most, since] = [entries, performance.now()];
+      else if (performance.now() - since > STANDSTILL_MS) {
+        // What is left may all wait for calls in doubt.
+        await decide(here, decided);
+        since = performance.now();
+      }
+      return undefined;
+    };
+    await eventually(isTime, `${target} entries`);
   }
   let ready = false;
   void life.ready.then(() => (ready = true));
@@ -102,7 +115,7 @@ it.for(Array.from({ length: rounds }, (_, round) => round))(
       const name = `${round} ${kill}`;
       const life = here.begin();
       if (chance(`${name} decide`) < 0.5 && (await life.ready) !== undefined) await decide(here, decided);
-      const killed = await killAt(here, life, name);
+      const killed = await killAt(here, life, name, decided);
       await noteRecovery(life, round);
       if (!killed) break;
       await expectIntended(here);
