@@ -1,7 +1,7 @@
 import type { Backend } from '../src/backend.ts';
 import type { Beginning } from '../src/protocol/entry.ts';
 import { ClosedError, NotFoundError } from '../src/protocol/errors.ts';
-import type { RunId } from '../src/protocol/ids.ts';
+import type { OwnerId, RunId } from '../src/protocol/ids.ts';
 import type { Receipt } from '../src/protocol/receipt.ts';
 import type { Resolved } from './body.ts';
 import { ChildRuns, type ChildPorts } from './children.ts';
@@ -181,7 +181,8 @@ export class Runs {
     const coming = { register, presence, switches, loose, mail, reading, runPorts, kill, keep, mustBeOpen };
     const creating = (this.creating = new Creating({ ...coming, owner }));
     const adopting = (this.adopting = new Adopting({ ...coming, backend, live, parked, creating }));
-    const lost = (this.#lost = new Lost({ ...here, creating, adopting, loose, closed }));
+    const alive = (other: OwnerId): Promise<boolean> => backend.alive(other);
+    const lost = (this.#lost = new Lost({ ...here, creating, adopting, loose, alive, closed }));
 
     const learns = (run: RunId): boolean => mail.reads(run) || children.looks(run);
     this.#parking = new Parking({ ...here, lost, learns, closed }, parkAfterMs);

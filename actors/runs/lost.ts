@@ -11,6 +11,7 @@ import { insist } from './later.ts';
 import type { Loose } from './loose.ts';
 import type { Parked } from './parked.ts';
 import { taken } from './refusals.ts';
+import { openNow, type Register } from './register.ts';
 import type { Killed } from './signals.ts';
 
 export interface LostPorts {
@@ -23,6 +24,8 @@ export interface LostPorts {
   readonly creating: Pick<Creating, 'alone'>;
   readonly loose: Pick<Loose, 'add'>;
   readonly adopting: Pick<Adopting, 'of'>;
+  readonly register: Pick<Register, 'get' | 'claim'>;
+  alive(owner: OwnerId): Promise<boolean>;
   closed(): boolean;
 }
 
@@ -96,10 +99,19 @@ export class Lost {
     }).catch((error: unknown) => report(error, what));
   }
 
-  /** Somebody has taken it over, perhaps: one that only waits would not learn it by itself. */
+  /** Somebody has taken it over, perhaps, or is about to: one that only waits would not learn it by itself. */
   async takenOver(id: RunId): Promise<void> {
-    const tail = await this.#ports.journal.tail(id);
-    const live = this.#ports.live.get(id);
-    if (live !== undefined && tail !== undefined && tail.epoch > live.position.epoch) live.ending.abandon(taken(id));
+    const { owner, journal, register, live: runs } = this.#ports;
+    const { open, revision } = await register.get(id);
+    const isOthers = open !== undefined && open.owner !== owner;
+    const isWanted = isOthers && (await this.#ports.alive(open.owner));
+    const tail = await journal.tail(id);
+    const live = runs.get(id);
+    if (live === undefined) return;
+    const isTaken = tail !== undefined && tail.epoch > live.position.epoch;
+    // It may rest there already, and here nothing is under way.
+    if (isTaken || (isWanted && live.rest.rests)) live.ending.abandon(taken(id));
+    // Registered by somebody who did not come to more: whoever comes after this process is to find it.
+    else if (isOthers && !isWanted) await register.claim(openNow(live, owner), revision);
   }
 }

@@ -83,7 +83,10 @@ export class Parking {
     try {
       const { open, revision } = await register.get(run.id);
       // A process that stood still may find that it is somebody else's.
-      if (open?.owner !== owner) return await lost.takenOver(run.id);
+      if (open?.owner !== owner) {
+        await lost.takenOver(run.id);
+        return live.get(run.id) === run ? this.rests(run) : undefined;
+      }
       if (!(await register.claim({ ...openNow(run, owner), parked: upTo }, revision))) return this.rests(run);
     } catch (error) {
       report(error, `run ${run.id}: parking it`);

@@ -68,6 +68,8 @@ export class Recovery {
         if (only === undefined && error instanceof NotFoundError && (await forgetting.none(open.run))) return;
         // Somebody alive was faster, or it was killed instead.
         if (only === undefined && (error instanceof StaleOwnerError || (await this.#isOver(open.run, error)))) return;
+        // It may be registered here by now.
+        if (mayWorkLater(error)) loose.add(open.run);
         recovery.left.push({ run: open.run, error });
       }
     };

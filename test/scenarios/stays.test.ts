@@ -94,3 +94,54 @@ describe('a child that ends while it is registered as resting', () => {
     expect((await (await next.attach('p')).result()).success).toBe(true);
   });
 });
+
+describe('a run that rested and was woken by somebody who only looks', () => {
+  /** Its process stands still meanwhile, and another one takes it for gone. */
+  async function takenForGone(store: FaultyStore, registers: () => void) {
+    const clock = new SimulatedClock();
+    const owner = await opened({ backend: store, clock, parkAfter: '1m' });
+    const run = await owner.start(child, undefined, { id: 'r' });
+    await still();
+    clock.increment(MINUTE);
+    await until(() => owner.counts.parked === 1, 'it rests');
+    const unsubscribe = run.subscribe(() => {});
+    await until(() => owner.counts.live === 1, 'it is awake');
+    unsubscribe();
+    const [gone] = store.owners;
+    if (gone !== undefined) store.takenForGone.add(gone);
+    registers();
+    const other = await opened({ backend: store });
+    store.takenForGone.clear();
+    await still();
+    return { owner, other, clock };
+  }
+
+  test('is let go of where it rests in the other one', async () => {
+    const { owner, other, clock } = await takenForGone(new FaultyStore(), () => {});
+    expect([owner.counts, other.counts]).toEqual([
+      { live: 1, parked: 0 },
+      { live: 0, parked: 1 },
+    ]);
+    clock.increment(MINUTE);
+    await until(() => owner.counts.live === 0, 'it is let go of');
+    await still();
+    expect(owner.counts.parked).toBe(0);
+    await (await owner.attach('r', child)).send({ type: 'GO' });
+    expect((await (await other.attach('r')).result()).success).toBe(true);
+  });
+
+  test('is registered as its own again where the other one did not come to more', async () => {
+    const store = new FaultyStore();
+    const { owner, other, clock } = await takenForGone(store, () =>
+      store.failOnce('written', new StorageError('timed out, and done', {}), 'r'),
+    );
+    expect(other.counts).toEqual({ live: 0, parked: 0 });
+    await other.close();
+    clock.increment(MINUTE);
+    await still();
+    clock.increment(MINUTE);
+    await until(() => owner.counts.parked === 1, 'it rests again');
+    const next = await opened({ backend: store });
+    expect(next.counts).toEqual({ live: 0, parked: 0 });
+  });
+});
