@@ -21,7 +21,7 @@ export interface LostPorts {
   readonly report: (error: unknown, where: string) => void;
   readonly live: ReadonlyMap<RunId, Run>;
   readonly parked: Pick<Parked, 'has' | 'remove'>;
-  readonly creating: Pick<Creating, 'alone'>;
+  readonly creating: Pick<Creating, 'alone' | 'of'>;
   readonly loose: Pick<Loose, 'add'>;
   readonly adopting: Pick<Adopting, 'of'>;
   readonly register: Pick<Register, 'get' | 'claim'>;
@@ -74,8 +74,10 @@ export class Lost {
   }
 
   async #killed(id: RunId, { owner, graceMs }: Killed): Promise<readonly StoppedActor[] | undefined> {
-    const { journal, clock, parked } = this.#ports;
-    await this.#ports.adopting.of(id)?.catch(() => {});
+    const { journal, clock, parked, creating, adopting } = this.#ports;
+    // It may come to be at this moment, or be brought here.
+    await creating.of(id);
+    await adopting.of(id)?.catch(() => {});
     const live = this.#ports.live.get(id) ?? this.#runs.get(id);
     // It has stopped already, of what it could not record any more.
     if (live === undefined && !parked.has(id)) return owner === this.#ports.owner ? [] : undefined;

@@ -419,6 +419,22 @@ describe('a kill that reaches a run in another process', () => {
     }, 'the receipt is complete');
     expect(receipt).toMatchObject({ status: 'killed', answered: false });
   });
+
+  test('stops it there, also where it is coming to be at that moment', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const owner = await opened({ backend: store, clock });
+    const other = await opened({ backend: store, clock });
+    const registered = store.holdOnce('written', 'x');
+    const starting = owner.start(list, undefined, { id: 'x' });
+    await registered.reached;
+    const killing = other.kill('x');
+    await eventually(async () => (await other.attach('x')).status === 'killed', 'it is fenced');
+    for (let turns = 0; turns < 50; turns += 1) await turn();
+    registered.release();
+    expect(await killing).toMatchObject({ status: 'killed', answered: true });
+    await starting;
+    expect(owner.counts).toEqual({ live: 0, parked: 0 });
+  });
 });
 
 describe('a kill of a run in another process that cannot be told', () => {
