@@ -104,16 +104,17 @@ export class Lost {
   /** Somebody has taken it over, perhaps, or is about to: one that only waits would not learn it by itself. */
   async takenOver(id: RunId): Promise<void> {
     const { owner, journal, register, live: runs } = this.#ports;
-    const { open, revision } = await register.get(id);
-    const isOthers = open !== undefined && open.owner !== owner;
-    const isWanted = isOthers && (await this.#ports.alive(open.owner));
     const tail = await journal.tail(id);
     const live = runs.get(id);
     if (live === undefined) return;
-    const isTaken = tail !== undefined && tail.epoch > live.position.epoch;
-    // It may rest there already, and here nothing is under way.
-    if (isTaken || (isWanted && live.rest.rests)) live.ending.abandon(taken(id));
+    if (tail !== undefined && tail.epoch > live.position.epoch) return live.ending.abandon(taken(id));
+    const { open, revision } = await register.get(id);
+    if (open === undefined || open.owner === owner) return;
+    const isWanted = await this.#ports.alive(open.owner);
+    if (live.ending.stopped) return;
     // Registered by somebody who did not come to more: whoever comes after this process is to find it.
-    else if (isOthers && !isWanted) await register.claim(openNow(live, owner), revision);
+    if (!isWanted) await register.claim(openNow(live, owner), revision);
+    // It may rest there already, and here nothing is under way.
+    else if (live.rest.rests) live.ending.abandon(taken(id));
   }
 }
