@@ -12,7 +12,6 @@ import {
 import { ValidationError } from '../src/protocol/errors.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import { postOf } from '../src/protocol/inbox.ts';
-import { childId } from './child.ts';
 
 /** The entries of a run as another one begins with them. */
 
@@ -34,7 +33,6 @@ export interface ForkAsked {
 export function copied(from: RunId, prefix: readonly Entry[], asked: ForkAsked): Entry[] {
   mustBeResults(from, prefix, asked.replace);
   const last = prefix.findLast(isBeginning);
-  const open = openCalls(prefix);
   return prefix.map((one): Entry => {
     const entry: Entry = { ...one, run: asked.id, cause: causeIn(from, one.cause) };
     switch (entry.type) {
@@ -43,8 +41,6 @@ export function copied(from: RunId, prefix: readonly Entry[], asked: ForkAsked):
         return begunAgain(entry, { run: from, at: prefix.length }, last, asked);
       case 'run.resumed':
         return asked.budget === undefined ? entry : { ...entry, event: { ...entry.event, budget: null } };
-      case 'leaf.started':
-        return open.has(entry.target) ? withOwnChild(entry) : entry;
       case 'leaf.succeeded':
       case 'leaf.failed':
         return replaced(entry, asked);
@@ -52,13 +48,6 @@ export function copied(from: RunId, prefix: readonly Entry[], asked: ForkAsked):
         return entry;
     }
   });
-}
-
-/** The child run of a call that is open at the cut is to be another one: that of the run forked is not touched. */
-function withOwnChild(entry: EntryOf<'leaf.started'>): Entry {
-  const { run, target, event } = entry;
-  if (event.child === undefined) return entry;
-  return { ...entry, event: { ...event, child: { ...event.child, run: childId(run, target) } } };
 }
 
 /** Its inbox is its own, and begins with nothing in it. */
@@ -107,13 +96,4 @@ function mustBeResults(run: RunId, prefix: readonly Entry[], replace: ForkAsked[
         { run, seq, type, at: prefix.length },
       );
   }
-}
-
-/** Begun, and nothing is said of their end. */
-function openCalls(prefix: readonly Entry[]): ReadonlySet<string> {
-  const open = new Set<string>();
-  for (const { type, target } of prefix)
-    if (type === 'leaf.started') open.add(target);
-    else if (type === 'leaf.succeeded' || type === 'leaf.failed' || type === 'leaf.abandoned') open.delete(target);
-  return open;
 }

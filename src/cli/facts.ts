@@ -1,6 +1,7 @@
+import { childIn } from '../../actors/child.ts';
 import { Ledger } from '../ledger.ts';
 import { RESOURCES, spentOf } from '../protocol/amount.ts';
-import { beginOf, type Child, type Entry, type Limits, type Resource, type Spent } from '../protocol/entry.ts';
+import { type Child, type Entry, type Limits, type Resource, type Spent } from '../protocol/entry.ts';
 import { OutcomesUnknown } from '../summary.ts';
 
 export interface Checkpoint {
@@ -29,7 +30,7 @@ export class Facts {
   note(entry: Entry): void {
     this.#ledger.note(entry);
     this.#outcomes.note(entry);
-    const child = beginOf(entry)?.child;
+    const child = childIn(entry);
     if (child !== undefined && this.children.every(({ run }) => run !== child.run)) this.children.push(child);
     switch (entry.type) {
       case 'leaf.started':

@@ -58,8 +58,9 @@ describe('a run that has begun others', () => {
     const four = await newest([one, two, three]);
     await killed.kill('not wanted');
     await run.pause();
-    // It is killed before its call has begun again.
-    await (await troupe.fork('first', { id: 'paused' })).kill('not wanted');
+    // It is killed before its call has begun again, and so before it has begun any run.
+    const receipt = await (await troupe.fork('first', { id: 'paused' })).kill('not wanted');
+    expect(receipt.runs.map(({ run: killed }) => killed)).toEqual(['paused']);
     expect(await Promise.all([one, two, three, four].map(statusOf))).toEqual([
       'completed',
       'running',

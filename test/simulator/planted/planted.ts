@@ -489,15 +489,17 @@ export const planted: readonly Planted[] = [
     name: 'fork-forgets-what-was-begun',
     promise: 'fork',
     file: 'actors/copied.ts',
-    find: `        return open.has(entry.target) ? withOwnChild(entry) : entry;`,
-    replace: `        return open.has(entry.target) ? withOwnChild({ ...entry, event: { ...entry.event, effect: 'read', reserved: {} } }) : entry;`,
+    find: `      case 'leaf.succeeded':`,
+    replace: `      case 'leaf.started':
+        return { ...entry, event: { ...entry.event, effect: 'read', reserved: {} } };
+      case 'leaf.succeeded':`,
   },
   {
     name: 'fork-shares-its-child',
     promise: 'K1',
-    file: 'actors/copied.ts',
-    find: `  if (event.child === undefined) return entry;`,
-    replace: `  if (event.attempt > 0) return entry;`,
+    file: 'actors/child.ts',
+    find: `  return child?.run === childId(entry.run, entry.target) ? child : undefined;`,
+    replace: `  return child;`,
   },
   {
     name: 'fork-spends-anew',

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { childId } from '../../../actors/child.ts';
 import { Facts } from '../../../src/cli/facts.ts';
 import { family, indented } from '../../../src/cli/family.ts';
 import { waitsOf, waitsText, whatToDo, type Wait } from '../../../src/cli/waits.ts';
@@ -24,7 +25,10 @@ describe('what a run waits for', () => {
     expect(text([], {})).toBe('a message');
     expect(text([], { due: 61_000 })).toBe('a timer, in 1m 0s');
     expect(text([begun('body/a/attempt')], { due: 61_000 })).toBe('call a');
-    expect(text([begun('body/a', { child: { run: 'c', definition: 'order' } })], {})).toBe('run c (order)');
+    const child = childId('r' as RunId, 'body/a');
+    expect(text([begun('body/a', { child: { run: child, definition: 'order' } })], {})).toBe(`run ${child} (order)`);
+    // One that another run has begun, which this one was forked from.
+    expect(text([begun('body/a', { child: { run: 'c', definition: 'order' } })], {})).toBe('call a');
     expect(text([], { approvals: [approval], due: 61_000 })).toBe('approval of body/b (mail.send) by ana or bo');
     expect(text([begun('body/a/attempt')], { inDoubt: [{ run: 'x' as RunId, call: 'body/a', input: null }] })).toBe(
       'a decision about body/a in doubt',

@@ -7,7 +7,15 @@ import { Spending } from './spending.ts';
 /** A call as its run's journal has it: a plain source, or a tool's machine with its attempts. */
 export interface CallFacts {
   /** Begins on record, and under which epoch. */
-  readonly intents: { seq: number; epoch: number; irreversible: boolean; leaf: string; reserved: Limits | undefined }[];
+  readonly intents: {
+    seq: number;
+    epoch: number;
+    irreversible: boolean;
+    leaf: string;
+    reserved: Limits | undefined;
+    /** The run that it begins. */
+    child: string | undefined;
+  }[];
   /** By leaf: its recorded end. `late`: it had taken too long by then, so its chart makes nothing of it. */
   readonly ends: Map<string, { seq: number; type: Entry['type']; late: boolean }>;
   /** When an attempt of it took too long. */
@@ -107,7 +115,7 @@ export class RunFacts {
       const known = this.call(callOf(target));
       const irreversible = begin.effect === 'irreversible';
       const { reserved } = begin;
-      known.intents.push({ seq, epoch, irreversible, leaf: target, reserved });
+      known.intents.push({ seq, epoch, irreversible, leaf: target, reserved, child: begin.child?.run });
       if (begin.by !== undefined && begin.attempt > 1) known.retries += 1;
       if (irreversible) known.open = target;
     }

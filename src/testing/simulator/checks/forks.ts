@@ -27,7 +27,5 @@ export function miscopied(
 function kept(entry: Entry): unknown {
   if (isBeginning(entry)) return entry.event.input;
   if (entry.type === 'run.resumed') return entry.event.by;
-  if (entry.type === 'leaf.started')
-    return [entry.event.input, entry.event.reserved, entry.event.attempt, entry.event.by];
   return entry.event;
 }

@@ -29,8 +29,14 @@ export const entryChecks: Readonly<Record<string, Check>> = {
     return undefined;
   },
 
-  K1: ({ seq, type }, { end }) =>
-    end === undefined ? undefined : `entry ${seq} (${type}) follows ${end.type} (entry ${end.seq})`,
+  K1: ({ run, seq, type, event }, { end }, _, of) => {
+    if (end !== undefined) return `entry ${seq} (${type}) follows ${end.type} (entry ${end.seq})`;
+    if (type !== 'run.created' || event.parent === null) return undefined;
+    // Whoever kills its parent knows of it by that journal alone.
+    const { parent } = event;
+    const isNamed = [...of(parent.run).calls.values()].some((call) => call.intents.some(({ child }) => child === run));
+    return isNamed ? undefined : `run ${parent.run}, which has begun it, has no intent that names it`;
+  },
 
   E1: (entry, facts) => {
     const { target, seq, type } = entry;
