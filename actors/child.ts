@@ -5,6 +5,7 @@ import { checkedBudget, type BudgetOptions } from '../src/define/budget.ts';
 import type { AnyDefinition } from '../src/define/definition.ts';
 import { DEFINITION, eitherOf, FUNCTION } from '../src/define/expected.ts';
 import { checkedOptions, mustBe } from '../src/define/options.ts';
+import { accepts } from '../src/define/schema.ts';
 import { beginOf, type Child, type Entry } from '../src/protocol/entry.ts';
 import type { RunId } from '../src/protocol/ids.ts';
 import type { InputOf, OutputOf } from '../src/options.ts';
@@ -53,7 +54,9 @@ export function childRun<D extends AnyDefinition>(
   return declareLeaf(logic, {
     effect: 'idempotent',
     get tool() {
-      return { id: definitionOf().name, attempt: () => 1 };
+      const definition = definitionOf();
+      const schema = definition.kind === 'tool' ? definition.outputSchema : undefined;
+      return { id: definition.name, attempt: () => 1, accepts: (output: unknown) => accepts(schema, output) };
     },
     // One that does not say how much may spend all that is left.
     costs: (_, left) => allotment(budget, left()),

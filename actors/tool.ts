@@ -1,13 +1,12 @@
 import { hash } from 'node:crypto';
 import { fromPromise, type AnyActorRef, type StateMachine } from 'xstate';
-import type { z } from 'zod';
 import { allowed } from '../machines/policy/allowlist.ts';
 import { toolMachine, type AttemptInput } from '../machines/tool.ts';
 import { toData } from '../src/codec.ts';
 import { costOf, limitsOf } from '../src/protocol/amount.ts';
 import { listOf, ONE_TOOL, TEXT } from '../src/define/expected.ts';
 import { checkedOptions, mustBe, type Known } from '../src/define/options.ts';
-import { askNow } from '../src/define/schema.ts';
+import { accepts } from '../src/define/schema.ts';
 import type { InputOf, OutputOf } from '../src/options.ts';
 import type { Cost } from '../src/protocol/entry.ts';
 import { NotAllowedError } from '../src/protocol/errors.ts';
@@ -173,8 +172,3 @@ const seedOf = (self: AnyActorRef): string => {
   const { run, key } = addressOf(self);
   return `${run}/${key}`;
 };
-
-/** Of a schema that has to wait nobody waits for the answer: a guard cannot. */
-function accepts(schema: z.ZodType | undefined, output: unknown): boolean {
-  return schema === undefined || askNow(schema, output)?.success !== false;
-}

@@ -1,7 +1,7 @@
 import { createStore } from '@xstate/store';
 import { asked, limitsIn, nameOf, type Said } from './asked.ts';
 import { Ledger } from './ledger.ts';
-import { add, amount, amountOf, limitsOf, subtract, type Amount } from './protocol/amount.ts';
+import { amount, amountOf, limitsOf, subtract, type Amount } from './protocol/amount.ts';
 import { rowOf, type AuditRow } from './protocol/audit.ts';
 import { beginOf, isEnd, type Begin, type Effect, type Entry, type EntryOf } from './protocol/entry.ts';
 import { Tracer } from './trace.ts';
@@ -43,7 +43,6 @@ export class Auditor {
   #created: EntryOf<'run.created'> | undefined;
   /** Up to here the entries are another run's. */
   #copied = 0;
-  #inherited = amount();
   /** By the entry looked at; time is the run's, not a call's. */
   #taken = amount();
 
@@ -69,7 +68,6 @@ export class Auditor {
   }
 
   #row(entry: Entry, { spends, ...rest }: Rest): AuditRow {
-    if (spends !== undefined && entry.seq <= this.#copied) add(this.#inherited, spends);
     const { at, run, seq, cause } = entry;
     const cost = spends === undefined ? null : limitsOf(spends);
     return rowOf({ at, run, seq, tenant: this.tenant, cause, cost, ...rest });
@@ -132,7 +130,7 @@ export class Auditor {
       about: `${origin.run}/${origin.at}`,
       reason: replaced.length === 0 ? null : `with other results at ${replaced.join(', ')}`,
       limits: limitsIn(this.#ledger.budget),
-      spends: this.#inherited,
+      spends: { ...this.#ledger.spent, wallClockMs: 0 },
     };
   }
 

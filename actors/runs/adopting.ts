@@ -1,6 +1,5 @@
 import type { Backend } from '../../src/backend.ts';
 import { inboxOf, type OwnerId, type RunId } from '../../src/protocol/ids.ts';
-import { statusOf } from '../end.ts';
 import { fence, foldRun, migrate, readEnd, takeOver } from '../owner.ts';
 import type { Run } from '../run.ts';
 import type { RunPorts } from '../run/ports.ts';
@@ -171,7 +170,7 @@ export class Adopting {
     const { runPorts } = this.#ports;
     const { owner } = this.#ports.backend;
     // One whose machine has ended has nothing to migrate but its end to record.
-    const over = statusOf(run.system.root) !== 'running';
+    const over = run.system.root.getSnapshot().status !== 'active';
     const own =
       migrations.length > 0 && !over
         ? await migrate(run, migrations, owner, runPorts)

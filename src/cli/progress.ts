@@ -1,7 +1,8 @@
 import type { AnyMachineSnapshot } from 'xstate';
+import { childIn } from '../../actors/child.ts';
 import { skipped } from '../../machines/plan.ts';
 import { systemClock } from '../clock.ts';
-import { beginOf, type Entry } from '../protocol/entry.ts';
+import type { Entry } from '../protocol/entry.ts';
 import { asFailure } from '../codec.ts';
 import type { RunHandle } from '../run.ts';
 import { Tracer } from '../trace.ts';
@@ -97,7 +98,7 @@ export class Progress {
 
   #textOf(entry: Entry, took: string): string | undefined {
     const name = label(entry.target, this.#definition);
-    const child = beginOf(entry)?.child;
+    const child = childIn(entry);
     switch (entry.type) {
       case 'leaf.started':
         return `begun ${name}${entry.event.attempt === 1 ? '' : ' again'}${child === undefined ? '' : `: run ${child.run}`}`;

@@ -1,4 +1,5 @@
 import type { AnyActorRef, AnyMachineSnapshot } from 'xstate';
+import { childIn } from '../../actors/child.ts';
 import { skipped, standing } from '../../machines/plan.ts';
 import { beginOf, isEnd, type Entry } from '../protocol/entry.ts';
 import { approvalsIn } from './awaiting.ts';
@@ -62,8 +63,9 @@ export class Tree {
       const branch = this.#branch(first);
       if (begin.attempt === 1) branch.begun += 1;
       branch.state = 'running';
-      const child = begin.child && `run ${begin.child.run} (${begin.child.definition})`;
-      if (child !== undefined && !branch.children.includes(child)) branch.children.push(child);
+      const child = childIn(entry);
+      const text = child && `run ${child.run} (${child.definition})`;
+      if (text !== undefined && !branch.children.includes(text)) branch.children.push(text);
     }
     if (entry.type === 'leaf.succeeded' || entry.type === 'leaf.failed' || entry.type === 'leaf.abandoned') {
       const branch = this.#branch(first);

@@ -24,6 +24,10 @@ export function askNow(schema: z.ZodType, value: unknown): Asked | undefined {
   return undefined;
 }
 
+/** For all that can be told at once: of a schema that has to wait nobody waits for the answer. */
+export const accepts = (schema: z.ZodType | undefined, value: unknown): boolean =>
+  schema === undefined || askNow(schema, value)?.success !== false;
+
 /** Issues get their words from a schema that raises them. */
 function said({ value, issues }: z.core.ParsePayload): Asked {
   if (issues.length === 0) return { success: true, data: value };

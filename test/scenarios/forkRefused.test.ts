@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { setup } from 'xstate';
 import { z } from 'zod';
 import {
+  childRun,
   durable,
   plan,
   ReplayDivergenceError,
@@ -84,6 +85,29 @@ describe('is refused, and nothing is written', () => {
       replace: { [at]: { output: { eyes: 6 } }, [resultOf('dated')]: { output: 2_026 } },
     });
     expect((await fork.result()).data).toEqual({ rolled: { eyes: 6 }, dated: 2_026 });
+  });
+
+  test('an output that the tool of a child run could not have given', async () => {
+    const store = new FaultyStore();
+    const troupe = await opened({ clock: new SimulatedClock(), backend: store });
+    const count = tool({
+      name: 'count',
+      description: 'd',
+      inputSchema: z.object({}),
+      outputSchema: z.number(),
+      effect: 'read',
+      execute: () => 1,
+    });
+    const machine = setup({ actors: { count: childRun(count) } }).createMachine({
+      initial: 'counting',
+      states: { counting: { invoke: { src: 'count', input: {}, onDone: 'over' } }, over: { type: 'final' } },
+    });
+    const run = await troupe.start(durable(machine, { name: 'counting', version: '1' }), undefined, { id: 'first' });
+    await run.result();
+    const at = seqOf(await entriesOf(run), 'leaf.succeeded', 'body/count');
+    const fork = (output: unknown) => troupe.fork('first', { at, id: 'fork', replace: { [at]: { output } } });
+    await expect(fork('text')).rejects.toMatchObject({ code: 'VALIDATION', context: { call: 'body/count' } });
+    expect((await (await fork(2)).result()).success).toBe(true);
   });
 
   test('what is no place to fork, no result, no id that is free', async () => {

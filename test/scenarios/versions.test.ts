@@ -205,6 +205,21 @@ describe('a run that was begun with an earlier version', () => {
     expect(await troupe.replay('x')).toMatchObject({ status: 'completed' });
   });
 
+  test('is migrated while it is paused, and stays so', async () => {
+    const store = new FaultyStore();
+    const first = await opened({ backend: store, definitions: [V1] });
+    await (await first.start(V1, { from: 'me' }, { id: 'x' })).pause('lunch');
+    await first.close();
+    const troupe = await opened({ backend: store, definitions: [V2] });
+    const run = await troupe.attach('x', V2);
+    expect(run.status).toBe('paused');
+    expect(run.getSnapshot()?.context).toEqual({ from: 'me>1:draft' });
+    await run.resume();
+    await run.send({ type: 'GO' });
+    expect((await run.result()).data).toBe('me>1:draft');
+    expect(await troupe.replay('x')).toMatchObject({ equal: true });
+  });
+
   test('is migrated though its chart is the same: functions and context are not part of it', async () => {
     const machine = (unit: number) =>
       setup({

@@ -299,6 +299,30 @@ test('a fork tells only what is its own; what was copied is what the fork cost',
   mustAddUp(rows);
 });
 
+test('a call that had begun again before the cut costs the fork nothing until it begins there', () => {
+  const origins = [{ run: runId('p'), at: 5 }];
+  const asks = (attempt: number): Happened => ['leaf.started', { effect: 'read', attempt, input: null }, 'body/open'];
+  const rows = rowsOf(
+    journal(
+      ['run.created', { ...CREATED, by: 'bob', origins }],
+      ['run.started', null],
+      asks(1),
+      ['run.recovered', { owner: 'o' }],
+      asks(2),
+      ['run.forked', { owner: 'o', by: 'bob', origin: origins[0] as never, replaced: [] }],
+      asks(3),
+      ['leaf.succeeded', { output: 1, cost: {} }, 'body/open'],
+      ['run.completed', { output: 1 }],
+    ),
+  );
+  expect(rows).toMatchObject([
+    { action: 'fork', cost: {} },
+    { action: 'call', attempt: 3, cost: { steps: 1 } },
+    { action: 'end', cost: { steps: 1 } },
+  ]);
+  mustAddUp(rows);
+});
+
 test('no input, output, event or message of an error is told', () => {
   const secret = { type: 'PAY', card: 'hunter2' };
   const rows = after(

@@ -17,6 +17,7 @@ import {
 import { harmless, Terminal } from '../../../src/cli/terminal.ts';
 import { Tree } from '../../../src/cli/tree.ts';
 import { plan } from '../../../src/define/plan.ts';
+import { childId } from '../../../actors/child.ts';
 import type { Entry } from '../../../src/protocol/entry.ts';
 import type { RunId } from '../../../src/protocol/ids.ts';
 import { NO_SUMMARY } from '../../../src/summary.ts';
@@ -179,15 +180,24 @@ describe('the tree', () => {
     const tree = new Tree(['a', 'b']);
     const budget = { steps: 4, usd: 1 };
     tree.entry(entry('run.created', 'run', { definition: 'mail', spec: null, budget }));
-    const child = { run: 'below', definition: 'order' };
-    tree.entry(entry('leaf.started', 'body/b', { effect: 'idempotent', attempt: 1, input: null, child }));
+    const below = childId('r' as RunId, 'body/b');
+    // The first as in a fork: the other run had begun it.
+    for (const [index, run] of ['others', below].entries())
+      tree.entry(
+        entry('leaf.started', 'body/b', {
+          effect: 'idempotent',
+          attempt: index + 1,
+          input: null,
+          child: { run, definition: 'order' },
+        }),
+      );
     tree.entry(entry('run.paused', 'run', { reason: 'look first', by: 'ana' }));
     const asking = { status: 'active', tags: new Set(['awaitingApproval']), context: { approval: { call: 'body/a' } } };
     expect(tree.lines({ children: { a: { getSnapshot: () => asking } } }, terminal)).toEqual([
       'mail  r',
       '! a  awaiting approval: troupe approve r body/a',
       '● b  running',
-      '  └ run below (order)',
+      `  └ run ${below} (order)`,
       'paused: look first; to go on: troupe resume r',
       'spent: usd 0 of 1, steps 1 of 4',
     ]);
@@ -197,7 +207,7 @@ describe('the tree', () => {
       'mail  r',
       '■ a  stopped',
       '■ b  stopped',
-      '  └ run below (order)',
+      `  └ run ${below} (order)`,
       'spent: usd 0 of 1, steps 1 of 4',
     ]);
     const one = new Tree([]);
