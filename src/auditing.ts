@@ -37,7 +37,8 @@ export function checkedAudit(options: AuditOptions): Wanted {
 
 /** Runs in the order in which they were begun. Before a row comes all that was asked of more than one run by then. */
 export async function* auditing(journal: Journal, wanted: Wanted): AsyncGenerator<AuditRow> {
-  const rows = wanted.run === undefined ? merged(journal) : auditOf(journal, wanted.run);
+  const { run } = wanted;
+  const rows = merged(controlLog(journal, run), run === undefined ? allRuns(journal) : auditOf(journal, run));
   for await (const row of rows) if (isWanted(row, wanted)) yield row;
 }
 
@@ -48,11 +49,10 @@ function isWanted({ action, at, tenant, by }: AuditRow, wanted: Wanted): boolean
   return unreadable || (at >= wanted.since && (wanted.by ?? by) === by);
 }
 
-async function* merged(journal: Journal): AsyncGenerator<AuditRow> {
-  const control = controlLog(journal);
+async function* merged(control: AsyncGenerator<AuditRow>, rows: AsyncGenerator<AuditRow>): AsyncGenerator<AuditRow> {
   try {
     let next = await control.next();
-    for await (const row of allRuns(journal)) {
+    for await (const row of rows) {
       for (; next.done !== true && next.value.at <= row.at; next = await control.next()) yield next.value;
       yield row;
     }
@@ -134,12 +134,13 @@ async function* notTaken(
   }
 }
 
-async function* controlLog(journal: Journal): AsyncGenerator<AuditRow> {
+/** `of`: only what was asked of that run while nobody owned it. */
+async function* controlLog(journal: Journal, of: RunId | undefined): AsyncGenerator<AuditRow> {
   let [seq, at] = [0, 0];
   try {
     for await (const { post } of unsealPosts<Control>(CONTROL, journal.read(inboxOf(CONTROL)))) {
       ({ seq, at } = post);
-      yield rowOfControl(post);
+      if (of === undefined || (post.message.type === 'refuse' && post.message.run === of)) yield rowOfControl(post);
     }
   } catch (error) {
     yield unreadable(null, seq + 1, null, at, error);

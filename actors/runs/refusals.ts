@@ -18,7 +18,7 @@ export const elsewhere = (run: RunId, owner: OwnerId): StaleOwnerError =>
 
 export const switchedOff = (run: RunId, { reason, by, ...of }: KillSwitch): KillSwitchTriggeredError =>
   new KillSwitchTriggeredError(
-    `Run ${run} was not begun: ${by} has killed ${nameOf(of)} (${reason}), and that has not been lifted. To lift it: ${liftOf(of)}.`,
+    `Run ${run} was not begun: ${by} has killed ${nameOf(of)} (${reason}), and that has not been lifted. To lift it: ${liftOf(of)}; then begin it under another id, as this one is recorded as killed.`,
     { run, reason, by },
   );
 

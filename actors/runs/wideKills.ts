@@ -10,6 +10,9 @@ import { AGAIN_MS } from './later.ts';
 import type { OpenRun, Register } from './register.ts';
 import { reaches, widthOf, type Switches } from './switches.ts';
 
+/** How long what is switched off is left to whoever has thrown the switch, for a receipt that has all that was stopped. Nothing begins meanwhile. */
+const THROWER_MS = 2_000;
+
 export interface WidePorts {
   readonly owner: OwnerId;
   readonly journal: Journal;
@@ -53,14 +56,20 @@ export class WideKills {
     return { ...receipt, left: receipt.left.filter(({ error }) => !(error instanceof NotFoundError)) };
   }
 
-  /** What is off has changed: kills what lives or rests here and is switched off; what is not any more goes on. */
+  /** What is off has changed: what is not any more goes on; what lives or rests here and still is, later, is killed from here. */
   switched(): void {
-    const { clock, report, live } = this.#ports;
-    for (const run of live.values()) run.goOn();
-    this.#killOwn().catch((error: unknown) => {
-      report(error, `killing what is switched off is tried again in ${AGAIN_MS} ms`);
-      clock.setTimeout(() => this.#ports.closed() || this.switched(), AGAIN_MS, false);
-    });
+    for (const run of this.#ports.live.values()) run.goOn();
+    this.#later(THROWER_MS);
+  }
+
+  #later(ms: number): void {
+    const { clock, report } = this.#ports;
+    const kill = (): void =>
+      void this.#killOwn().catch((error: unknown) => {
+        report(error, `killing what is switched off is tried again in ${AGAIN_MS} ms`);
+        this.#later(AGAIN_MS);
+      });
+    clock.setTimeout(() => this.#ports.closed() || kill(), ms, false);
   }
 
   async #killOwn(): Promise<void> {

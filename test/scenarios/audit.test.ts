@@ -428,6 +428,21 @@ test('a fork stands where it was begun, not where what it has copied was', async
   expect(rows.map(({ at }) => at)).toEqual(rows.map(({ at }) => at).toSorted((a, b) => a - b));
 });
 
+test('what a run that nobody owned was asked, and refused, is told with that run, and with no other', async () => {
+  const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+  const first = await opened({ backend: store, clock, definitions: [send] });
+  for (const id of ['x', 'y']) await first.start(send, { to: 'eve' }, { id, by: 'ana' });
+  await first.close();
+  const second = await opened({ backend: store, clock, definitions: [send], recover: false });
+  const run = await second.attach('x');
+  clock.increment(1_000);
+  await expect(run.approve('body', { by: 'mallory' })).rejects.toMatchObject({ code: 'NOT_ALLOWED' });
+  const rows = await auditOf(second, { run: 'x' });
+  expect(actionsOf(rows)).toEqual(['start', 'refuse']);
+  expect(rows[1]).toMatchObject({ by: 'mallory', about: 'approve', error: 'NOT_ALLOWED', run: null });
+  expect(actionsOf(await auditOf(second, { run: 'y' }))).toEqual(['start']);
+});
+
 test('what was acknowledged, and not taken before the run had ended, is told as that', async () => {
   const store = new FaultyStore();
   const owner = await opened({ backend: store, definitions: [send] });

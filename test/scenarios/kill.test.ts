@@ -267,6 +267,55 @@ describe('a kill switch', () => {
     ]);
   });
 
+  test('has a receipt of all that it has stopped, here and elsewhere, and of what ignores that', async () => {
+    const store = new FaultyStore();
+    let begun = 0;
+    const deaf = tool({
+      name: 'deaf',
+      description: 'Ignores its signal',
+      inputSchema: z.object({}),
+      execute: () => {
+        begun += 1;
+        return new Promise(() => {});
+      },
+    });
+    const clock = new SimulatedClock();
+    const first = await opened({ backend: store, clock });
+    const second = await opened({ backend: store, clock });
+    await first.start(deaf, {}, { id: 'here', tenant: 'acme' });
+    await second.start(deaf, {}, { id: 'there', tenant: 'acme' });
+    await until(() => begun === 2, 'both work');
+    const killing = first.kill({ tenant: 'acme' }, 'overdue', { grace: '500ms' });
+    await still();
+    clock.increment(500);
+    const { runs, unanswered } = await killing;
+    for (const { stopped } of runs) expect(stopped.map(({ actor }) => actor)).toContain('body/attempt');
+    expect(unanswered.toSorted((a, b) => a.run.localeCompare(b.run))).toEqual([
+      { run: 'here', actor: 'body/attempt' },
+      { run: 'there', actor: 'body/attempt' },
+    ]);
+  });
+
+  test('is taken up by those whose runs it reaches, where whoever has thrown it does not come to them', async () => {
+    const store = new FaultyStore();
+    const clock = new SimulatedClock();
+    const working = new Working();
+    const owner = await opened({ backend: store, clock });
+    const other = await opened({ backend: store, clock });
+    const run = await owner.start(working.definition(), undefined, { id: 'x' });
+    await until(() => working.running === 1, 'it works');
+    for (let times = 0; times < 2; times += 1) store.failOnce('append', new Error('refused'), 'x');
+    const { left } = await other.kill({ all: true }, 'stop', { grace: 0 });
+    expect(left.map(({ run: one }) => one)).toEqual(['x']);
+    expect(working.running).toBe(1);
+    for (let seconds = 0; seconds < 4; seconds += 1) {
+      clock.increment(1_000);
+      await still();
+    }
+    expect(working.running).toBe(0);
+    expect((await run.result()).metadata.status).toBe('killed');
+  });
+
   test('of a definition, or of everything, reaches what rests and what nobody has', async () => {
     const store = new FaultyStore();
     const working = new Working();

@@ -30,10 +30,13 @@ function decide(
     const { troupe, terminal } = session;
     const { hash, reason } = options;
     const waiting = await (await troupe.attach(id)).approvals();
-    const chosen = waiting.filter((one) => (named ?? one.call) === one.call && (hash ?? one.hash) === one.hash);
-    const [approval] = named === undefined || chosen.length > 0 ? chosen : waiting.filter(({ call }) => call === named);
+    const called = waiting.filter((one) => (named ?? one.call) === one.call);
+    const exact = called.filter((one) => (hash ?? one.hash) === one.hash);
+    // With the hash of something else it is for the run to refuse it.
+    const meant = exact.length > 0 ? exact : called;
+    const [approval] = meant;
     // Which one is not ours to guess.
-    if (approval === undefined || chosen.length > 1) {
+    if (approval === undefined || meant.length > 1) {
       for (const line of approvalLines(id, waiting, terminal)) terminal.say(line);
       throw undecided(id, named, waiting);
     }

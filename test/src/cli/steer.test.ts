@@ -39,9 +39,11 @@ describe('a run of another process', () => {
     folder.write('both.txt', 'a. wait\nb. post\n');
     const run = await begin('both.txt', '--id', 'r');
     await run.printed('b waits for approval: troupe approve r body/b\n');
-    const other = await folder.json<{ error: object }>('approve', 'r', 'body/b', '--hash', 'ff');
-    expect(other).toMatchObject({ code: 2, data: { error: { code: 'VALIDATION' } } });
-    expect(other.stderr).toContain('this decision is about another call than body/b is now');
+    for (const named of [['body/b'], []]) {
+      const other = await folder.json<{ error: object }>('approve', 'r', ...named, '--hash', 'ff');
+      expect(other).toMatchObject({ code: 2, data: { error: { code: 'VALIDATION' } } });
+      expect(other.stderr).toContain('this decision is about another call than body/b is now');
+    }
     await run.printed('refused approve: ');
     const approved = await folder.troupe('approve', 'r');
     expect(approved).toMatchObject({ code: 0, stderr: '' });
