@@ -250,6 +250,7 @@ export class Runs {
   async close(): Promise<void> {
     this.#closed = true;
     this.switches.close();
+    this.wide.close();
     const answered = this.#signals.close();
     this.#parking.close();
     this.#loose.close();

@@ -28,6 +28,8 @@ export interface WidePorts {
 /** Kills of all of a kind, by whom they are thrown and wherever it lives or rests. */
 export class WideKills {
   readonly #ports: WidePorts;
+  /** One for each change of what is off. */
+  readonly #timers = new Set<unknown>();
 
   constructor(ports: WidePorts) {
     this.#ports = ports;
@@ -62,14 +64,26 @@ export class WideKills {
     this.#later(THROWER_MS);
   }
 
+  close(): void {
+    for (const timer of this.#timers) this.#ports.clock.clearTimeout(timer);
+    this.#timers.clear();
+  }
+
   #later(ms: number): void {
     const { clock, report } = this.#ports;
-    const kill = (): void =>
-      void this.#killOwn().catch((error: unknown) => {
-        report(error, `killing what is switched off is tried again in ${AGAIN_MS} ms`);
-        this.#later(AGAIN_MS);
-      });
-    clock.setTimeout(() => this.#ports.closed() || kill(), ms, false);
+    if (this.#ports.closed()) return;
+    const timer = clock.setTimeout(
+      () => {
+        this.#timers.delete(timer);
+        this.#killOwn().catch((error: unknown) => {
+          report(error, `killing what is switched off is tried again in ${AGAIN_MS} ms`);
+          this.#later(AGAIN_MS);
+        });
+      },
+      ms,
+      false,
+    );
+    this.#timers.add(timer);
   }
 
   async #killOwn(): Promise<void> {
