@@ -42,6 +42,16 @@ describe('a close while a run is started', () => {
   });
 });
 
+test('a close just after a switch was thrown leaves no timer', async () => {
+  const clock = new SimulatedClock();
+  const troupe = await opened({ clock });
+  await troupe.kill({ all: true }, 'stop');
+  await troupe.lift({ all: true });
+  expect(clock.nextDue).toBeDefined();
+  await troupe.close();
+  expect(clock.nextDue).toBeUndefined();
+});
+
 describe('a close while a run is taken over', () => {
   test.each(['append', 'put'] as const)('leaves no timer and no call (at its %s)', async (operation) => {
     const { store, working, definition } = await left();
