@@ -37,11 +37,13 @@ const same = (a: Width, b: Width): boolean => {
 export class Switches {
   readonly #registry: Registry;
   readonly #unwatch: Unwatch;
+  readonly #changed: () => void;
   #thrown: readonly KillSwitch[] = [];
 
   /** `changed`: what is off is not what it was. */
   constructor(registry: Registry, changed: () => void, report: (error: unknown, where: string) => void) {
     this.#registry = registry;
+    this.#changed = changed;
     this.#unwatch = registry.watch(
       KEY,
       (_, now) => {
@@ -105,6 +107,7 @@ export class Switches {
       const after = next(before);
       if (after === before || (await this.#put(after, found?.revision ?? 0))) {
         this.#thrown = after;
+        if (after !== before) this.#changed();
         return;
       }
     }

@@ -7,7 +7,7 @@ import { record } from '../control.ts';
 import type { Run } from '../run.ts';
 import { GRACE_MS, type Kills } from './kills.ts';
 import { AGAIN_MS } from './later.ts';
-import type { OpenRun, Register } from './register.ts';
+import { openNow, type OpenRun, type Register } from './register.ts';
 import { reaches, widthOf, type Switches } from './switches.ts';
 
 /** How long what is switched off is left to whoever has thrown the switch, for a receipt that has all that was stopped. Nothing begins meanwhile. */
@@ -88,7 +88,10 @@ export class WideKills {
 
   async #killOwn(): Promise<void> {
     const { owner, report, register, switches, kills } = this.#ports;
-    for (const open of await register.open()) {
+    // What was killed elsewhere, and not told, is not registered any more.
+    const here = [...this.#ports.live.values()].map((run) => openNow(run, owner));
+    const all = new Map([...here, ...(await register.open())].map((open) => [open.run, open]));
+    for (const open of all.values()) {
       const off = switches.off(open);
       if (off === undefined || open.owner !== owner) continue;
       const { reason, by } = off;
