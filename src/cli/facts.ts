@@ -1,7 +1,7 @@
 import { childIn } from '../../actors/child.ts';
 import { Ledger } from '../ledger.ts';
 import { RESOURCES, spentOf } from '../protocol/amount.ts';
-import { type Child, type Entry, type Limits, type Resource, type Spent } from '../protocol/entry.ts';
+import type { Child, Entry, Limits, Resource, Spent } from '../protocol/entry.ts';
 import { OutcomesUnknown } from '../summary.ts';
 
 export interface Checkpoint {
