@@ -1,4 +1,4 @@
-import type { Registry, Unwatch } from '../../src/backend.ts';
+import type { Registered, Registry, Unwatch } from '../../src/backend.ts';
 import { OverloadedError } from '../../src/protocol/errors.ts';
 import type { KillSwitch, Width } from '../../src/protocol/receipt.ts';
 
@@ -39,18 +39,15 @@ export class Switches {
   readonly #unwatch: Unwatch;
   readonly #changed: () => void;
   #thrown: readonly KillSwitch[] = [];
+  #revision = 0;
 
-  /** `changed`: what is off is not what it was. */
+  /** `changed`: what is off may not be what it was. Once for each change that this process learns of, however it does. */
   constructor(registry: Registry, changed: () => void, report: (error: unknown, where: string) => void) {
     this.#registry = registry;
     this.#changed = changed;
     this.#unwatch = registry.watch(
       KEY,
-      (_, now) => {
-        const before = this.#thrown.length;
-        this.#thrown = (now?.value as KillSwitch[] | undefined) ?? [];
-        if (before + this.#thrown.length > 0) changed();
-      },
+      (_, now) => void this.#learn(now),
       (error) => report(error, 'reading the kill switches'),
     );
   }
@@ -71,7 +68,7 @@ export class Switches {
   }
 
   async list(): Promise<readonly KillSwitch[]> {
-    return (this.#thrown = ((await this.#registry.get(KEY))?.value as KillSwitch[] | undefined) ?? []);
+    return this.#learn(await this.#registry.get(KEY));
   }
 
   /** One that is thrown already stays as it is. */
@@ -103,17 +100,24 @@ export class Switches {
   async #change(next: (before: readonly KillSwitch[]) => readonly KillSwitch[]): Promise<void> {
     for (;;) {
       const found = await this.#registry.get(KEY);
-      const before = (found?.value as KillSwitch[] | undefined) ?? [];
+      const before = this.#learn(found);
       const after = next(before);
-      if (after === before || (await this.#put(after, found?.revision ?? 0))) {
-        this.#thrown = after;
-        if (after !== before) this.#changed();
-        return;
-      }
+      if (after === before) return;
+      const revision = await this.#registry.put(KEY, after, found?.revision ?? 0, { barrier: true });
+      if (revision === undefined) continue;
+      this.#learn({ key: KEY, value: after, revision });
+      return;
     }
   }
 
-  async #put(after: readonly KillSwitch[], expected: number): Promise<boolean> {
-    return (await this.#registry.put(KEY, after, expected, { barrier: true })) !== undefined;
+  /** What was read late says nothing new. */
+  #learn(found: Registered | undefined): readonly KillSwitch[] {
+    const now = (found?.value as readonly KillSwitch[] | undefined) ?? [];
+    if (found === undefined || found.revision <= this.#revision) return now;
+    const before = this.#thrown;
+    this.#revision = found.revision;
+    this.#thrown = now;
+    if (before.length + now.length > 0) this.#changed();
+    return now;
   }
 }

@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { fromPromise, setup, spawnChild } from 'xstate';
 import { z } from 'zod';
-import { childRun, durable, tool, type DurableDefinition } from '../../src/index.ts';
+import { childRun, durable, tool, UnreachableError, type DurableDefinition } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, still, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
@@ -236,6 +236,45 @@ describe('a kill switch', () => {
     expect(['completed', 'killed']).toContain((await run.result()).metadata.status);
   });
 
+  test.each(['lifts it', 'begins another'])(
+    'that is not any more lets what was held go on where its process %s before it is told of that',
+    async (learns) => {
+      const store = new FaultyStore();
+      let worked = 0;
+      const machine = setup({
+        types: { events: {} as { type: 'GO' } },
+        actors: { work: fromPromise(() => Promise.resolve((worked += 1))) },
+      }).createMachine({
+        initial: 'idle',
+        states: {
+          idle: { on: { GO: 'on' } },
+          on: { invoke: { src: 'work', onDone: 'done' } },
+          done: { type: 'final' },
+        },
+      });
+      const definition = durable(machine, { name: 'idle', version: '1' });
+      const owner = await opened({ backend: store });
+      const other = await opened({ backend: store });
+      const run = await owner.start(definition, undefined, { id: 'x' });
+      store.failOnce('append', new Error('refused'), 'x');
+      const { left } = await other.kill({ definition: 'idle' }, 'stop', { grace: 0 });
+      expect(left.map(({ run: one }) => one)).toEqual(['x']);
+      await run.send({ type: 'GO' });
+      await still();
+      expect(worked).toBe(0);
+      const watches = store.holdWatches();
+      if (learns === 'lifts it') await owner.lift({ definition: 'idle' });
+      else {
+        await other.lift({ definition: 'idle' });
+        await owner.start(definition);
+      }
+      watches.release();
+      await still();
+      expect(worked).toBe(1);
+      expect((await run.result()).metadata.status).toBe('completed');
+    },
+  );
+
   test('of a tenant reaches its runs in every process and no other, and nothing of it begins until it is lifted', async () => {
     const store = new FaultyStore();
     const [here, there] = [new Working(), new Working()];
@@ -310,6 +349,28 @@ describe('a kill switch', () => {
     expect(working.running).toBe(1);
     for (let seconds = 0; seconds < 4; seconds += 1) {
       clock.increment(1_000);
+      await still();
+    }
+    expect(working.running).toBe(0);
+    expect((await run.result()).metadata.status).toBe('killed');
+  });
+
+  test('stops what it has killed also where nobody could be told, two seconds later', async () => {
+    const store = new FaultyStore();
+    const clock = new SimulatedClock();
+    const working = new Working();
+    const owner = await opened({ backend: store, clock });
+    const other = await opened({ backend: store, clock });
+    const run = await owner.start(working.definition(), undefined, { id: 'x' });
+    await until(() => working.running === 1, 'it works');
+    await still();
+    store.failOnce('request', new UnreachableError('nobody', {}));
+    const { unanswered } = await other.kill({ all: true }, 'stop', { grace: 0 });
+    expect(unanswered).toEqual([{ run: 'x', actor: null }]);
+    expect(await store.registered()).toEqual([]);
+    for (let halves = 0; halves < 4; halves += 1) {
+      expect(working.running).toBe(1);
+      clock.increment(500);
       await still();
     }
     expect(working.running).toBe(0);

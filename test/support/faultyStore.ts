@@ -11,6 +11,7 @@ export class FaultyStore implements BackendFactory {
   appends = 0;
   readonly #alive = new Set<OwnerId>();
   readonly #faults = new Map<string, () => Promise<void>>();
+  #untold: (() => void)[] | undefined;
   #inner: Backend | undefined;
 
   /** The next one of these is refused, and nothing is written; with `name`, the next one of that journal or run. */
@@ -29,6 +30,18 @@ export class FaultyStore implements BackendFactory {
       return held;
     });
     return { reached, release };
+  }
+
+  /** Nobody is told of what changes in the registry until it is released. */
+  holdWatches(): { release: () => void } {
+    const waiting: (() => void)[] = [];
+    this.#untold = waiting;
+    return {
+      release: () => {
+        this.#untold = undefined;
+        for (const tell of waiting) tell();
+      },
+    };
   }
 
   /** Others take these owners for gone; they go on. */
@@ -100,7 +113,11 @@ export class FaultyStore implements BackendFactory {
         },
         delete: (key) => registry.delete(key),
         list: (prefix) => registry.list(prefix),
-        watch: (prefix, changed) => registry.watch(prefix, changed),
+        watch: (prefix, changed) =>
+          registry.watch(prefix, (key, now) => {
+            if (this.#untold === undefined) changed(key, now);
+            else this.#untold.push(() => changed(key, now));
+          }),
       },
       alive: (other) => Promise.resolve(this.#alive.has(other) && !this.takenForGone.has(other)),
       close: async () => void this.#alive.delete(owner),
