@@ -17,6 +17,7 @@ import type { DurableSystem } from './system.ts';
  *
  * R1. Before a leaf begins, and before each attempt, the gate asks: still running? not paused? in budget? admitted?
  * R2. An irreversible leaf, and one that begins a run, begins only after its intent is acknowledged; others begin at once, their intents ride in the next group.
+ *     Where its state is left before it begins, it does not begin: an intent that is not written yet is taken back, one that is has an end that says so.
  * R3. An interrupted irreversible leaf is in doubt: it is not begun until somebody says so (`doubts.ts`).
  */
 
@@ -30,6 +31,13 @@ interface Host extends Callers {
   switchedOff(): boolean;
   /** Its body knows of a last turn. */
   readonly canWrapUp: () => boolean;
+}
+
+/** A begin that waits until its intent is on record. */
+interface Waiting {
+  readonly intent: Pending;
+  /** It will not be: all is as it was before. */
+  readonly unsaid: (error: unknown) => void;
 }
 
 /** Somebody who has asked for a leaf to begin, and waits for it. */
@@ -46,10 +54,12 @@ export class Calls {
   readonly #host: Host;
   /** Wanted by the entries delivered last, not yet asked for at the gate. */
   #wanted: Leaf[] = [];
-  /** What has its intent on record, and begins when the run is resumed. */
-  #held: (() => void)[] = [];
+  /** What has its intent on record, and begins when its run is not switched off any more. */
+  #held: Leaf[] = [];
   /** The last begin on record or on its way there, by leaf: the cause of what the leaf says. */
   readonly #intents = new Map<string, Pending | number>();
+  /** Begins when its intent is acknowledged, by leaf. */
+  readonly #waiting = new Map<string, Waiting>();
   /** That its budget is spent is on its way to the journal: until then nothing begins. */
   #exceeded = false;
 
@@ -68,7 +78,7 @@ export class Calls {
   /** What is wanted, once all of a group is delivered: a later entry may have left the state that wanted it. */
   begin(): void {
     if (this.#host.paused()) return;
-    for (const begin of this.#held.splice(0)) begin();
+    for (const leaf of this.#held.splice(0)) this.#start(leaf);
     for (const leaf of this.#wanted.splice(0)) this.#ask(leaf);
   }
 
@@ -77,12 +87,13 @@ export class Calls {
     this.#wanted = [];
     this.#held = [];
     this.#intents.clear();
+    this.#waiting.clear();
   }
 
   /** Some call runs, or is to begin. */
   get underWay(): boolean {
     // Only this process knows that they have not begun.
-    if (this.#held.length > 0 || this.#host.system().judging) return true;
+    if (this.#held.some(({ over }) => !over) || this.#host.system().judging) return true;
     // One that is switched off does not wait for anything: it is about to be killed, or goes on when that is lifted.
     const paused = this.#host.paused() && !this.#host.switchedOff();
     for (const leaf of this.#host.system().nodes.leaves()) {
@@ -124,10 +135,14 @@ export class Calls {
 
   /** What a leaf says follows from its begin. */
   say(said: Said): void {
+    const left = said.type === 'leaf.abandoned';
+    if (left) this.#takeBack(said.target);
     const intent = this.#intents.get(said.target);
+    // There is nothing on record that could end.
+    if (left && intent === undefined) return;
     const ended = isEnd(said) ? this.#settled(said) : said;
     // It has ended before its begin was written: one entry for both.
-    if (ended.type === 'leaf.succeeded' && isPending(intent) && this.#pump.withdraw(intent))
+    if (ended.type === 'leaf.succeeded' && isPending(intent) && isUnasked(intent) && this.#pump.withdraw(intent))
       this.#pump.enqueue(endedAtOnce(ended, intent.said), intent.cause);
     else this.#pump.enqueue(ended, intent ?? said.cause);
   }
@@ -152,7 +167,6 @@ export class Calls {
         event: 'resolve',
         allowed: ['resume'],
       });
-    const intent = this.#intents.get(leaf.key);
     leaf.interrupted = false;
     // As the fold has left it, it would be asked for once more when something else is delivered.
     this.#wanted = this.#wanted.filter((wanted) => wanted !== leaf);
@@ -160,9 +174,7 @@ export class Calls {
       return await new Promise<Ack>((resolve, reject) => this.#ask(leaf, { by, cause, resolve, reject }));
     } catch (error) {
       // Not recorded: it is in doubt as before.
-      this.gate.giveBack(leaf);
       leaf.interrupted = !leaf.over;
-      if (intent !== undefined) this.#intents.set(leaf.key, intent);
       throw error;
     }
   }
@@ -264,29 +276,52 @@ export class Calls {
       cause: leaf.cause,
     };
     const cause = asked?.cause ?? leaf.cause;
-    const begin = (): void => {
-      if (this.#host.stopped()) return;
-      // Switched off while its intent was on its way. What is paused meanwhile was not paused before it.
-      if (!leaf.over && this.#host.switchedOff()) return void this.#held.push(begin);
-      if (!leaf.over) return this.#host.system().begin(leaf);
-      // Its state was left before its intent was acknowledged: it is over without having begun, and has cost nothing.
-      this.#pump.enqueue({ type: 'leaf.abandoned', target: leaf.key, event: { cost: {} }, cause: leaf.cause });
-    };
     if (effect !== 'irreversible' && child === undefined) {
       this.#intents.set(leaf.key, this.#pump.enqueue(said, cause, asked?.resolve, asked?.reject));
-      return begin();
+      return this.#start(leaf);
     }
+    this.gate.intends(leaf);
+    const before = this.#intents.get(leaf.key);
+    const unsaid = (error: unknown): void => {
+      this.#waiting.delete(leaf.key);
+      this.gate.giveBack(leaf);
+      if (before === undefined) this.#intents.delete(leaf.key);
+      else this.#intents.set(leaf.key, before);
+      asked?.reject(error);
+    };
     const recorded = (ack: Ack): void => {
-      begin();
+      this.#waiting.delete(leaf.key);
+      this.#start(leaf);
       asked?.resolve(ack);
     };
-    this.#intents.set(leaf.key, this.#pump.enqueue(said, cause, recorded, asked?.reject));
+    const intent = this.#pump.enqueue(said, cause, recorded, asked && unsaid);
+    this.#intents.set(leaf.key, intent);
+    this.#waiting.set(leaf.key, { intent, unsaid });
+  }
+
+  #start(leaf: Leaf): void {
+    // Left meanwhile, or what it had begun before a crash has ended: that is said already.
+    if (leaf.over || this.#host.stopped()) return;
+    // Switched off while its intent was on its way. What is paused meanwhile was not paused before it.
+    if (this.#host.switchedOff()) return void this.#held.push(leaf);
+    this.gate.begins(leaf);
+    this.#host.system().begin(leaf);
+  }
+
+  /** Its state was left: if its intent is not written yet, it need not be. */
+  #takeBack(leaf: string): void {
+    const waiting = this.#waiting.get(leaf);
+    if (waiting !== undefined && this.#pump.withdraw(waiting.intent))
+      waiting.unsaid(new ClosedError(`${leaf} was over before its turn came.`, { call: leaf }));
   }
 }
 
 type End = Said<'leaf.succeeded' | 'leaf.failed' | 'leaf.abandoned'>;
 const isEnd = (said: Said): said is End =>
   said.type === 'leaf.succeeded' || said.type === 'leaf.failed' || said.type === 'leaf.abandoned';
+
+/** Nobody waits for it. */
+const isUnasked = ({ acknowledged }: Pending): boolean => acknowledged === undefined;
 
 const isPending = (intent: Pending | number | undefined): intent is Pending => typeof intent === 'object';
 

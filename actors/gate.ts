@@ -8,7 +8,7 @@ import {
   type Over,
 } from '../machines/policy/budget.ts';
 import { Ledger } from '../src/ledger.ts';
-import type { HowEnded } from '../src/openCall.ts';
+import { NOT_BEGUN, type HowEnded } from '../src/openCall.ts';
 import { amountOf, costOf, limitsOf, NOTHING, RESOURCES, spentOf, type Amount } from '../src/protocol/amount.ts';
 import type { Budget, Cost, Costs, Entry, EntryEvents, Limits, Resource, Spent } from '../src/protocol/entry.ts';
 import { BudgetExceededError, NotAllowedError, type ErrorCode } from '../src/protocol/errors.ts';
@@ -34,6 +34,8 @@ export class Gate {
   /** What the bounds are of. */
   #budget: Budget | null = null;
   #wrappingUp = false;
+  /** Calls that have not begun, though their first begin is on record or on its way there. */
+  readonly #unbegun = new Set<string>();
 
   /** Of an end and of a new beginning: open calls at what they had reserved. */
   get spent(): Spent {
@@ -48,6 +50,7 @@ export class Gate {
   /** Every entry of the run, in order, live and in a fold. */
   note(entry: Entry): void {
     this.#ledger.note(entry);
+    if (entry.type === 'leaf.abandoned') this.#unbegun.delete(entry.target);
     const { budget, wrappingUp } = this.#ledger;
     if (budget === this.#budget && wrappingUp === this.#wrappingUp) return;
     this.#budget = budget;
@@ -74,7 +77,17 @@ export class Gate {
 
   /** A grant that came to nothing: its module refused it after all, or its state was left while it waited there. */
   giveBack(leaf: Leaf): void {
+    this.#unbegun.delete(leaf.key);
     this.#ledger.giveBack(leaf.key);
+  }
+
+  /** It begins once that is on record. What had begun before a crash may have cost something already. */
+  intends({ key }: Leaf): void {
+    if (!this.#ledger.hasBegun(key)) this.#unbegun.add(key);
+  }
+
+  begins({ key }: Leaf): void {
+    this.#unbegun.delete(key);
   }
 
   /** For its begin: what it holds back besides its step. */
@@ -88,9 +101,11 @@ export class Gate {
     return this.#ledger.costs;
   }
 
-  /** As `costs`, and the time that counts since the last entry. */
+  /** For a kill, after which nothing begins: as `costs`, with what has not begun, and the time that counts since the last entry. */
   unsaidAt(now: number): { costs?: Costs; wallClockMs?: number } {
-    const { costs, countsSince } = this.#ledger;
+    const { countsSince } = this.#ledger;
+    let { costs } = this.#ledger;
+    for (const call of this.#unbegun) if (this.#ledger.hasBegun(call)) (costs ??= {})[call] = NOT_BEGUN;
     const wallClockMs = countsSince === undefined ? 0 : Math.max(0, now - countsSince);
     return { ...(costs && { costs }), ...(wallClockMs > 0 && { wallClockMs }) };
   }
@@ -112,6 +127,7 @@ export class Gate {
     said: T,
     how: HowEnded = howIn(said),
   ): T {
+    if (how === 'abandoned' && this.#unbegun.has(said.target)) return { ...said, event: { cost: NOT_BEGUN } };
     const cost = this.#ledger.costOf(said.target, how);
     // What it had reserved is on record already.
     if (cost === (how === 'notPerformed' ? NOTHING : this.#ledger.reservedBy(said.target))) return said;

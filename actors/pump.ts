@@ -128,9 +128,9 @@ export class Pump {
     return pending;
   }
 
-  /** Takes back what has not been sealed yet, unless somebody waits for it or something follows from it. */
+  /** Takes back what has not been sealed yet, unless something follows from it. Who waits for it is to be told by whoever does that. */
   withdraw(pending: Pending): boolean {
-    if (pending.seq > 0 || pending.led || pending.acknowledged !== undefined) return false;
+    if (pending.seq > 0 || pending.led) return false;
     const at = this.#queue.lastIndexOf(pending);
     if (at >= 0) this.#queue.splice(at, 1);
     return at >= 0;

@@ -1,8 +1,13 @@
-import { amount, larger, NOTHING, type Amount } from './protocol/amount.ts';
+import { amount, isWithin, larger, NOTHING, type Amount } from './protocol/amount.ts';
+import type { Limits } from './protocol/entry.ts';
 import type { RunId } from './protocol/ids.ts';
 
 /** `notPerformed`: it is certain that it did nothing. */
 export type HowEnded = 'ended' | 'notPerformed' | 'abandoned';
+
+/** What its end says of a call that had not begun, though its begin is on record. Of one that had begun it says more, or nothing: see `held`. */
+export const NOT_BEGUN: Limits = Object.freeze({});
+export const isNotBegun = (cost: Limits | undefined): boolean => cost !== undefined && Object.keys(cost).length === 0;
 
 /** A call that has begun, or was granted: what it holds back, and what it will have cost. */
 export class OpenCall {
@@ -23,9 +28,10 @@ export class OpenCall {
     this.before = before;
   }
 
-  /** The larger of what it has reserved and what it has charged. */
+  /** The larger of what it has reserved and what it has charged: the very amount that it has reserved, if that is no less. */
   get held(): Readonly<Amount> {
-    return this.charged === undefined ? this.reserved : larger(this.reserved, this.charged);
+    const { charged, reserved } = this;
+    return charged === undefined || isWithin(charged, reserved) ? reserved : larger(reserved, charged);
   }
 
   /** It has cost so much more. What it has charged beyond what it had reserved. */

@@ -1,4 +1,5 @@
 import { createStore } from '@xstate/store';
+import { isNotBegun } from './openCall.ts';
 import { beginOf, type Entry, type EntryType } from './protocol/entry.ts';
 import type { Failure } from './protocol/exit.ts';
 import type { RunStatus } from './protocol/lifecycle.ts';
@@ -204,22 +205,37 @@ class Folded implements Summary {
 /** The summary after one more entry; `before` stays as it is. Only the newest summary of a run knows since when what is under way is under way. */
 export const summarised = (before: Summary, entry: Entry): Summary => new Folded(before, entry);
 
-/** Irreversible calls of a run that have begun and have no recorded end, folded from its entries. */
+/** Irreversible calls of a run that may have begun and have no recorded end, folded from its entries. */
 export class OutcomesUnknown {
   readonly #open = new Set<string>();
   /** Machines whose call is to begin again, which may take somebody's approval: until it does, what became of it is as unknown as before. */
   #again: Set<string> | undefined;
 
   note({ type, target, event }: Entry): void {
-    if (type === 'leaf.started' && event.effect === 'irreversible') {
-      const machine = target.slice(0, Math.max(0, target.lastIndexOf('/')));
-      if (this.#again?.delete(machine) === true) this.#decided(machine);
-      this.#open.add(target);
-    } else if (type === 'leaf.succeeded' || type === 'leaf.failed') this.#open.delete(target);
-    // Somebody has said what became of a machine's call.
-    else if (type === 'message.received' && event.event.type === 'troupe.resolve')
-      if ('retry' in event.event) (this.#again ??= new Set()).add(target);
-      else this.#decided(target);
+    switch (type) {
+      case 'leaf.started': {
+        if (event.effect !== 'irreversible') return;
+        const machine = target.slice(0, Math.max(0, target.lastIndexOf('/')));
+        if (this.#again?.delete(machine) === true) this.#decided(machine);
+        this.#open.add(target);
+        return;
+      }
+      case 'leaf.succeeded':
+      case 'leaf.failed':
+        this.#open.delete(target);
+        return;
+      case 'leaf.abandoned':
+        if (isNotBegun(event?.cost)) this.#open.delete(target);
+        return;
+      case 'run.killed':
+        for (const key of this.#open) if (isNotBegun(event.costs?.[key])) this.#open.delete(key);
+        return;
+      case 'message.received':
+        // Somebody has said what became of a machine's call.
+        if (event.event.type !== 'troupe.resolve') return;
+        if ('retry' in event.event) (this.#again ??= new Set()).add(target);
+        else this.#decided(target);
+    }
   }
 
   #decided(machine: string): void {

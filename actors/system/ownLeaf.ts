@@ -119,9 +119,9 @@ export class OwnLeaf implements Leaf {
     else this.#breakOff(error);
   }
 
-  /** Its state was left. */
+  /** Its state was left, whether it has begun or not. */
   leave(): void {
-    if (!this.over && (this.begun || this.attempts > 0))
+    if (!this.over)
       this.#outside.say({ type: 'leaf.abandoned', target: this.key, event: null, cause: this.#outside.seq });
     this.finish();
   }

@@ -61,6 +61,13 @@ export const larger = (a: Readonly<Amount>, b: Readonly<Amount>): Amount => ({
   wallClockMs: Math.max(a.wallClockMs, b.wallClockMs),
 });
 
+export const isWithin = (a: Readonly<Amount>, b: Readonly<Amount>): boolean =>
+  a.tokens <= b.tokens &&
+  a.nanoUsd <= b.nanoUsd &&
+  a.steps <= b.steps &&
+  a.toolCalls <= b.toolCalls &&
+  a.wallClockMs <= b.wallClockMs;
+
 export const spentOf = ({ tokens, nanoUsd, steps, toolCalls, wallClockMs }: Readonly<Amount>): Spent => ({
   tokens,
   usd: nanoUsd / NANO,

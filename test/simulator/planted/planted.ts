@@ -143,17 +143,17 @@ export const planted: readonly Planted[] = [
     promise: 'pause',
     file: 'actors/calls.ts',
     find: `    if (this.#host.paused()) return;
-    for (const begin of this.#held`,
-    replace: `    for (const begin of this.#held`,
+    for (const leaf of this.#held`,
+    replace: `    for (const leaf of this.#held`,
   },
   {
     name: 'resume-forgets-what-waited',
     promise: 'L1',
     file: 'actors/calls.ts',
     find: `    if (this.#host.paused()) return;
-    for (const begin of this.#held`,
+    for (const leaf of this.#held`,
     replace: `    if (this.#host.paused()) return void (this.#wanted = []);
-    for (const begin of this.#held`,
+    for (const leaf of this.#held`,
   },
   {
     name: 'interrupted-calls-forgotten',
