@@ -132,6 +132,25 @@ export const planted: readonly Planted[] = [
     replace: `    if (child === undefined) {`,
   },
   {
+    name: 'left-call-ends-twice',
+    promise: 'E1',
+    file: 'actors/calls.ts',
+    find: `    if (leaf.over || this.#host.stopped()) return;
+    // Switched off`,
+    replace: `    if (this.#host.stopped()) return;
+    if (leaf.over)
+      return void this.#pump.enqueue({ type: 'leaf.abandoned', target: leaf.key, event: { cost: {} }, cause: leaf.cause });
+    // Switched off`,
+  },
+  {
+    name: 'left-call-is-charged',
+    promise: 'B1',
+    file: 'actors/gate.ts',
+    find: `    if (how === 'abandoned' && this.#unbegun.has(said.target)) return { ...said, event: { cost: NOT_BEGUN } };
+`,
+    replace: '',
+  },
+  {
     name: 'irreversible-begins-again',
     promise: 'E3',
     file: 'actors/doubts.ts',

@@ -76,6 +76,7 @@ export class Audit implements Witness {
     if (journal === NEWER) return;
     const facts = this.of(journal);
     const written = entries.map(({ bytes }) => entryOf(bytes));
+    facts.group(written[0]?.seq ?? 0);
     // Of a fork of a fork the last is its own.
     const forked = written.findLast(({ type }) => type === 'run.forked') as EntryOf<'run.forked'> | undefined;
     for (const [index, entry] of written.entries()) {

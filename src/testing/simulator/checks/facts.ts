@@ -16,7 +16,7 @@ export interface CallFacts {
     /** The run that it begins. */
     child: string | undefined;
   }[];
-  /** By leaf: its recorded end. `late`: it had taken too long by then, so its chart makes nothing of it. */
+  /** By leaf: its recorded end, or that its state was left. `late`: it had taken too long by then, so its chart makes nothing of it. */
   readonly ends: Map<string, { seq: number; type: Entry['type']; late: boolean }>;
   /** When an attempt of it took too long. */
   overdueAt: number;
@@ -43,6 +43,8 @@ export class RunFacts {
   definition = '';
   budget: Budget | null = null;
   readonly spending = new Spending();
+  /** First entries of what was appended last, and before that. */
+  #groups: readonly number[] = [];
   /** Of the entry that paused it; undefined: it runs. */
   pausedAt: number | undefined;
 
@@ -88,6 +90,19 @@ export class RunFacts {
     if (entry.type === 'timer.fired') this.#fires(entry);
   }
 
+  /** From this entry on: what was appended together. */
+  group(seq: number): void {
+    this.#groups = [...this.#groups.slice(-1), seq];
+  }
+
+  /** This end of a call, which is being appended, was said when the group of its only intent, for which it waited, was delivered. */
+  leftAtOnce({ target, epoch }: Entry): boolean {
+    const [before = Infinity, now = 0] = this.#groups;
+    const [intent, ...more] = this.calls.get(callOf(target))?.intents.filter(({ leaf }) => leaf === target) ?? [];
+    if (intent === undefined || more.length > 0 || intent.epoch !== epoch) return false;
+    return (intent.irreversible || intent.child !== undefined) && intent.seq >= before && intent.seq < now;
+  }
+
   /** As it stands after a power cut. */
   static of(stored: readonly Stored[], before: RunFacts): RunFacts {
     const facts = new RunFacts();
@@ -119,11 +134,12 @@ export class RunFacts {
       if (begin.by !== undefined && begin.attempt > 1) known.retries += 1;
       if (irreversible) known.open = target;
     }
-    if (type !== 'leaf.succeeded' && type !== 'leaf.failed') return;
+    if (type !== 'leaf.succeeded' && type !== 'leaf.failed' && type !== 'leaf.abandoned') return;
     const known = call ?? this.call(callOf(target));
     const intent = known.intents.findLast(({ leaf }) => leaf === target);
     known.ends.set(target, { seq, type, late: intent !== undefined && intent.seq < known.overdueAt });
-    if (known.open === target) known.open = undefined;
+    // What becomes of one that was left nobody knows.
+    if (type !== 'leaf.abandoned' && known.open === target) known.open = undefined;
   }
 
   #fires({ target, seq }: Entry): void {

@@ -1,3 +1,4 @@
+import { isNotBegun } from '../../../openCall.ts';
 import { beginOf, type Entry } from '../../../protocol/entry.ts';
 import type { Process } from '../process.ts';
 import { callOf, type RunFacts } from './facts.ts';
@@ -48,7 +49,7 @@ export const entryChecks: Readonly<Record<string, Check>> = {
         return `entry ${seq}: ${target} begins as attempt ${begin.attempt}, ${before} begins of it are on record`;
       if (call?.ends.has(target) === true) return `entry ${seq}: ${target} begins after its recorded end`;
     }
-    const ends = type === 'leaf.succeeded' || type === 'leaf.failed';
+    const ends = type === 'leaf.succeeded' || type === 'leaf.failed' || type === 'leaf.abandoned';
     const ended = call?.ends.get(target);
     return ends && ended !== undefined ? `entry ${seq}: ${target} had ended at entry ${ended.seq}` : undefined;
   },
@@ -76,7 +77,11 @@ export const entryChecks: Readonly<Record<string, Check>> = {
       ? `entry ${entry.seq}: ${entry.target} fired twice`
       : undefined,
 
-  B1: (entry, { budget, spending }, _, of) => {
+  B1: (entry, facts, _, of) => {
+    const { budget, spending } = facts;
+    // It begins when all of the group of its intent is delivered: what that group has left has not begun.
+    if (entry.type === 'leaf.abandoned' && !isNotBegun(entry.event?.cost) && facts.leftAtOnce(entry))
+      return `entry ${entry.seq}: ${entry.target} is charged, though it was left before it could begin`;
     if (entry.type === 'run.created' && entry.event.parent !== null) {
       const { run, call } = entry.event.parent;
       const given = of(run).calls.get(call)?.intents.at(-1)?.reserved;
