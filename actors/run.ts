@@ -304,7 +304,7 @@ export class Run {
 
   /** What held it back may hold it no more. */
   goOn(): void {
-    if (this.#live && !this.#catchesUp && !this.ending.stopped && this.#pump.idle) this.calls.begin();
+    if (this.#live && this.#pump.idle) this.#idle();
   }
 
   /** Nothing begins for now: it is paused, or all that is like it is switched off and it is about to be killed. */
@@ -313,6 +313,8 @@ export class Run {
   }
 
   #idle(): void {
+    // What was held may begin, though nothing was delivered: of what was under way all may have been refused.
+    if (!this.#catchesUp && !this.ending.stopped) this.calls.begin();
     const again = this.#continuing?.next();
     if (again !== undefined) this.#say(again);
     else this.rest.settle();

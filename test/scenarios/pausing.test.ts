@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { fromPromise, setup } from 'xstate';
 import { z } from 'zod';
-import { durable, tool } from '../../src/index.ts';
+import { durable, StorageFullError, tool } from '../../src/index.ts';
 import { entriesOf } from '../support/entries.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, still, until } from '../support/simulatedClock.ts';
@@ -217,5 +217,78 @@ describe('a paused run', () => {
       ['run.paused', 'bob', 'inbox/1'],
       ['message.refused', 'bob', 'inbox/2'],
     ]);
+  });
+});
+
+describe('a run that is held', () => {
+  /** Its work begins when it is told to. */
+  function told() {
+    const world = { worked: 0 };
+    const machine = setup({
+      types: { events: {} as { type: 'GO' } | { type: 'NOTHING' } },
+      actors: { work: fromPromise(() => Promise.resolve((world.worked += 1))) },
+    }).createMachine({
+      initial: 'idle',
+      states: { idle: { on: { GO: 'on' } }, on: { invoke: { src: 'work', onDone: 'done' } }, done: { type: 'final' } },
+    });
+    return { world, definition: durable(machine, { name: 'told', version: '1' }) };
+  }
+
+  const full = (): StorageFullError => new StorageFullError('full', {});
+
+  test('goes on when the pause that held it finds no room in the store', async () => {
+    const [store, clock, { world, definition }] = [new FaultyStore(), new SimulatedClock(), told()];
+    const troupe = await opened({ backend: store, clock, report: () => {} });
+    const run = await troupe.start(definition, undefined, { id: 'x' });
+    await still();
+    const append = store.holdOnce('append', 'x');
+    const sent = run.send({ type: 'GO' });
+    await append.reached;
+    const pausing = expect(run.pause('lunch')).rejects.toMatchObject({ code: 'STORAGE_FULL' });
+    await still();
+    store.failOnce('append', full(), 'x');
+    append.release();
+    await Promise.all([sent, pausing]);
+    clock.increment(1_000);
+    await run.result();
+    expect(world.worked).toBe(1);
+  });
+
+  /** Its kill cannot be written: the switch only holds it. */
+  async function switchedOff() {
+    const [store, clock, { world, definition }] = [new FaultyStore(), new SimulatedClock(), told()];
+    const troupe = await opened({ backend: store, clock, report: () => {} });
+    const other = await opened({ backend: store, clock, report: () => {} });
+    const run = await troupe.start(definition, undefined, { id: 'x' });
+    const off = async (): Promise<void> => {
+      store.failOnce('append', new Error('refused'), 'x');
+      await other.kill({ definition: 'told' }, 'stop', { grace: 0 });
+    };
+    return { store, clock, run, world, off, lift: () => troupe.lift({ definition: 'told' }) };
+  }
+
+  test('by a kill switch goes on when that is lifted while the store has no room for something else', async () => {
+    const { store, clock, run, world, off, lift } = await switchedOff();
+    await off();
+    await run.send({ type: 'GO' });
+    store.failOnce('append', full(), 'x');
+    await expect(run.send({ type: 'NOTHING' })).rejects.toMatchObject({ code: 'STORAGE_FULL' });
+    // For a second the run writes nothing.
+    await lift();
+    expect(world.worked).toBe(0);
+    clock.increment(1_000);
+    await run.result();
+    expect(world.worked).toBe(1);
+  });
+
+  test('by a kill switch and paused waits for somebody when that is lifted', async () => {
+    const { run, off, lift } = await switchedOff();
+    await run.pause('lunch');
+    await run.send({ type: 'GO' });
+    await off();
+    const settled = run.settled();
+    await still();
+    await lift();
+    expect(await settled).toBe('waiting');
   });
 });
