@@ -106,7 +106,9 @@ export class Doubts {
     const { run } = this.#host;
     const decided = 'error' in decision ? { error: asFailure(decision.error) } : decision;
     const event = { type: 'troupe.resolve', ...decided };
-    if (!(actor.getSnapshot() as AnyMachineSnapshot).can(event))
+    // Asked once, of what is not on record yet: what is holds, whatever the schema says later.
+    const fits = !('output' in decided) || this.#host.system().accepts(call, decided.output);
+    if (!fits || !(actor.getSnapshot() as AnyMachineSnapshot).can(event))
       throw new ValidationError(
         `Run ${run}: ${call} does not take this decision; its output must be one the call could have given.`,
         { run, call },

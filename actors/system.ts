@@ -1,4 +1,4 @@
-import type { AnyActorRef, AnyEventObject, AnyStateMachine } from 'xstate';
+import type { AnyActorLogic, AnyActorRef, AnyEventObject, AnyStateMachine } from 'xstate';
 import type { Deadline } from '../src/clock.ts';
 import { costOf, limitsOf } from '../src/protocol/amount.ts';
 import type { Cost, Effect, Entry, Origin } from '../src/protocol/entry.ts';
@@ -118,9 +118,11 @@ export class DurableSystem implements xstate.Hooks, Within {
     this.#timers?.disarm();
   }
 
-  /** Whether the call of that key could have given this output, as far as its declaration tells. */
+  /** Whether the call of that key, a leaf or the machine of a tool, could have given this output, as far as its declaration tells. */
   accepts(key: string, output: unknown): boolean {
-    return this.nodes.get(key)?.leaf?.policy.tool?.accepts?.(output) ?? true;
+    const node = this.nodes.get(key);
+    const policy = node && (node.leaf?.policy ?? attemptsOf(node.actor));
+    return policy?.tool?.accepts?.(output) ?? true;
   }
 
   /** What the input of a call comes to is being found out, which may take a while. */
@@ -237,4 +239,10 @@ export class DurableSystem implements xstate.Hooks, Within {
   cancelAll(source: AnyActorRef): void {
     this.#timers?.cancelAll(source);
   }
+}
+
+/** What the attempts of a tool's call are declared as, from its machine; undefined for any other actor. */
+function attemptsOf(actor: AnyActorRef): LeafPolicy | undefined {
+  const logic = xstate.logicOf(actor);
+  return xstate.isMachine(logic) ? declaredOf(logic.implementations.actors['attempt'] as AnyActorLogic) : undefined;
 }

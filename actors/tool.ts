@@ -87,7 +87,6 @@ function chartOf(tool: AnyTool, caller: Caller) {
   const { effect, inputSchema, outputSchema, cost, approval } = tool;
   const id = qualified(caller.module?.name, tool.name);
   const pool = caller.module?.actor ?? poolOf(tool);
-  const isOutput = (output: unknown): boolean => accepts(outputSchema, output);
   const attempt = fromPromise<unknown, AttemptInput>(async ({ input, signal, self }) => {
     const { run, key } = callOf(self);
     const context = {
@@ -111,7 +110,11 @@ function chartOf(tool: AnyTool, caller: Caller) {
   });
   declareLeaf(attempt, {
     effect,
-    tool: { id, attempt: (leaf) => attemptOf(leaf).attempt, accepts: isOutput },
+    tool: {
+      id,
+      attempt: (leaf) => attemptOf(leaf).attempt,
+      accepts: (output) => accepts(outputSchema, output),
+    },
     ...(cost && { costs: (leaf) => limitsOf(costOf(cost(attemptOf(leaf).input), `cost of ${id}`)) }),
     admit: () => {
       if (caller.grants !== undefined && !allowed(caller.grants, id))
@@ -133,7 +136,6 @@ function chartOf(tool: AnyTool, caller: Caller) {
     seed: (self) => seedOf(self as AnyActorRef),
     isJudged: approval !== undefined,
     approvalTimeoutMs: approval?.timeoutMs ?? 0,
-    accepts: isOutput,
   }).provide({
     actors: { attempt },
     actions: {

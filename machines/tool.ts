@@ -291,7 +291,8 @@ export function toolMachine(policy: ToolPolicy) {
               target: 'failed',
               actions: assign(({ event }) => ({ error: toFailure(event.error) })),
             },
-            { guard: ({ event }) => 'output' in event && policy.accepts(event.output), target: 'succeeded' },
+            // Whether it could have given this was asked before it was recorded (`actors/doubts.ts`): a fold asks no schema.
+            { guard: ({ event }) => 'output' in event, target: 'succeeded' },
           ],
         },
       },

@@ -213,6 +213,4 @@ export interface ToolPolicy {
   /** Calls of it may need approval: before anything of one begins it is on record what its input comes to, and whether it does. */
   isJudged: boolean;
   approvalTimeoutMs: number;
-  /** Whether the tool could have given this output: asked of one that is given by hand. */
-  accepts: (output: unknown) => boolean;
 }

@@ -35,7 +35,6 @@ const policy: ToolPolicy = {
   seed: () => 'run/call',
   isJudged: false,
   approvalTimeoutMs: 60_000,
-  accepts: () => true,
 };
 
 interface Shape {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { assign, setup } from 'xstate';
 import { z } from 'zod';
-import { module, plan, tool, ValidationError, type Effect } from '../../src/index.ts';
+import { durable, module, plan, tool, toolActor, ValidationError, type Effect } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
@@ -113,4 +114,75 @@ describe('resolve', () => {
       expect(working.begun).toBe(1);
     },
   );
+});
+
+describe('an output that is given by hand', () => {
+  /** A call in doubt of a tool with this schema, as each who owns its run in turn has it. */
+  async function doubtful(outputSchema: z.ZodType) {
+    let begun = false;
+    const execute = (): Promise<never> => {
+      begun = true;
+      return new Promise(() => {});
+    };
+    const machine = setup({ actors: { pay: toolActor(tool({ ...bare, outputSchema, execute })) } }).createMachine({
+      context: { receipt: undefined as unknown },
+      initial: 'paying',
+      states: {
+        paying: {
+          invoke: {
+            src: 'pay',
+            input: {},
+            onDone: {
+              target: 'paid',
+              actions: assign({ receipt: ({ event }) => event.output.status === 'succeeded' && event.output.output }),
+            },
+          },
+        },
+        paid: {},
+      },
+    });
+    const order = durable(machine, { name: 'order', version: '1' });
+    const options = { backend: new FaultyStore(), definitions: [order] };
+    const first = await opened(options);
+    await first.start(order, undefined, { id: 'x' });
+    await until(() => begun, 'the call has begun');
+    await first.close();
+    return async () => {
+      const troupe = await opened(options);
+      return { troupe, run: await troupe.attach('x', order) };
+    };
+  }
+  const paid = { value: 'paid', context: { receipt: 'receipt 99' } };
+
+  test('holds once it is acknowledged, whatever its schema says later', async () => {
+    let takes = true;
+    const next = await doubtful(z.string().refine(() => takes));
+    const { troupe, run } = await next();
+    await run.resolve('body/pay', { output: 'receipt 99' });
+    await until(() => run.getSnapshot()?.value === 'paid', 'it is paid');
+    takes = false;
+    expect((await troupe.replay('x')).equal).toBe(true);
+    await troupe.close();
+    const again = await next();
+    expect(again.run.getSnapshot()).toMatchObject(paid);
+    expect(await again.run.inDoubt()).toEqual([]);
+  });
+
+  test('is held against its schema as it is given, and in no fold', async () => {
+    let asked = 0;
+    const next = await doubtful(z.string().refine(async () => ((asked += 1), true)));
+    const { troupe, run } = await next();
+    await run.resolve('body/pay', { output: 'receipt 99' });
+    await until(() => run.getSnapshot()?.value === 'paid', 'it is paid');
+    expect((await troupe.replay('x')).equal).toBe(true);
+    await troupe.close();
+    expect((await next()).run.getSnapshot()).toMatchObject(paid);
+    expect(asked).toBe(1);
+  });
+
+  test('is refused where the call could not have given it', async () => {
+    const { run } = await (await doubtful(z.string()))();
+    await expect(run.resolve('body/pay', { output: 99 })).rejects.toBeInstanceOf(ValidationError);
+    expect(await run.inDoubt()).toHaveLength(1);
+  });
 });
