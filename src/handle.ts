@@ -21,7 +21,7 @@ export interface KillOptions extends Asking {
   grace?: Duration;
 }
 
-/** A decision about a call whose outcome nobody knows. */
+/** A decision about a call whose outcome nobody knows. `output`: what the call would have given, which is what its output schema makes. */
 export type Decision = { output: unknown } | { error: unknown } | { retry: true };
 
 export interface CallInDoubt {

@@ -180,9 +180,40 @@ describe('an output that is given by hand', () => {
     expect(asked).toBe(1);
   });
 
-  test('is refused where the call could not have given it', async () => {
-    const { run } = await (await doubtful(z.string()))();
-    await expect(run.resolve('body/pay', { output: 99 })).rejects.toBeInstanceOf(ValidationError);
+  test.each<[string, z.ZodType, unknown]>([
+    ['a type', z.string(), 99],
+    ['a part that has a default', z.object({ cents: z.number().default(0) }), { cents: 'many' }],
+    ['a part that is coerced', z.object({ cents: z.coerce.number() }), { cents: 'many' }],
+  ])('is refused where the call could not have given it: %s', async (_, outputSchema, output) => {
+    const { run } = await (await doubtful(outputSchema))();
+    await expect(run.resolve('body/pay', { output })).rejects.toBeInstanceOf(ValidationError);
     expect(await run.inDoubt()).toHaveLength(1);
+  });
+
+  class Receipt {
+    readonly cents = 99;
+  }
+  test.each<[string, z.ZodType, unknown]>([
+    ['a transform', z.string().transform(Number), 99],
+    ['a transform of a part', z.object({ all: z.array(z.string().transform(Number)) }), { all: [99] }],
+    ['a pipe', z.string().pipe(z.coerce.number()), 99],
+    ['a codec', z.stringbool(), true],
+    ['a default that it would refuse', z.object({ cents: z.number().min(1).default(0) }), { cents: 0 }],
+    ['a part that it has filled in', z.object({ cents: z.number().default(0) }), { cents: 0 }],
+    ['what it catches with', z.number().min(1).catch(0), 0],
+    [
+      'a string that is changed',
+      z
+        .string()
+        .regex(/^[a-z]+$/)
+        .toUpperCase(),
+      'RECEIPT',
+    ],
+    ['an instance of a class', z.instanceof(Receipt), { cents: 99 }],
+  ])('is what the schema makes of what the tool gives: %s', async (_, outputSchema, output) => {
+    const { run } = await (await doubtful(outputSchema))();
+    await run.resolve('body/pay', { output });
+    await until(() => run.getSnapshot()?.value === 'paid', 'it is paid');
+    expect(run.getSnapshot()?.context).toEqual({ receipt: output });
   });
 });

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { AuthError, type RunHandle } from '../../src/index.ts';
+import { assign, setup } from 'xstate';
+import { z } from 'zod';
+import { AuthError, childRun, durable, tool, type RunHandle } from '../../src/index.ts';
 import { entriesOf } from '../support/entries.ts';
 import { errand, finish, Outside } from '../support/errand.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
@@ -138,6 +140,40 @@ describe('with another', () => {
     });
     expect((await fork.result()).data).toEqual({ paid: 0, ticks: 0 });
     expect(await troupe.replay('fork')).toMatchObject({ equal: true });
+  });
+
+  test('result of a child run that has failed: what the schema of its tool would have made', async () => {
+    const count = tool({
+      name: 'count',
+      description: 'd',
+      inputSchema: z.object({}),
+      outputSchema: z.string().transform(Number),
+      effect: 'read',
+      retry: { attempts: 1 },
+      execute: () => Promise.reject<string>(new Error('no')),
+    });
+    const machine = setup({ actors: { count: childRun(count) } }).createMachine({
+      context: { counted: 0 },
+      initial: 'counting',
+      states: {
+        counting: {
+          invoke: {
+            src: 'count',
+            input: {},
+            onDone: { target: 'over', actions: assign({ counted: ({ event }) => event.output }) },
+            onError: 'over',
+          },
+        },
+        over: { type: 'final' },
+      },
+      output: ({ context }) => context.counted,
+    });
+    const troupe = await opened();
+    const run = await troupe.start(durable(machine, { name: 'counting', version: '1' }), undefined, { id: 'first' });
+    expect((await run.result()).data).toBe(0);
+    const at = seqOf(await entriesOf(run), 'leaf.failed', 'body/count');
+    const fork = await troupe.fork('first', { at, id: 'fork', replace: { [at]: { output: 3 } } });
+    expect((await fork.result()).data).toBe(3);
   });
 
   test('definition: it goes on from there by the new one', async () => {

@@ -81,7 +81,7 @@ describe('is refused, and nothing is written', () => {
     await missing(troupe, store);
     const fork = await troupe.fork('first', {
       id: 'fork',
-      // As it is on record: after what the schema has made of it.
+      // As it is on record: what the schema has made of it.
       replace: { [at]: { output: { eyes: 6 } }, [resultOf('dated')]: { output: 2_026 } },
     });
     expect((await fork.result()).data).toEqual({ rolled: { eyes: 6 }, dated: 2_026 });
