@@ -160,6 +160,11 @@ export class Calls {
   /** It was in doubt, and somebody lets it begin again. */
   async retry(leaf: Leaf, { by, cause }: SaidBy): Promise<Ack> {
     const { run } = this.#host;
+    if (this.#host.switchedOff())
+      throw new InvalidStateTransitionError(
+        `Run ${run}: all that is like it was killed, and that is not lifted: lift it, then let ${leaf.key} begin again.`,
+        { run, state: 'switchedOff', event: 'resolve', allowed: ['kill'] },
+      );
     if (this.#host.paused())
       throw new InvalidStateTransitionError(`Run ${run} is paused: resume it, then let ${leaf.key} begin again.`, {
         run,
