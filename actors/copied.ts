@@ -1,4 +1,6 @@
 import type { Replacement } from '../src/define/replacement.ts';
+import { Ledger } from '../src/ledger.ts';
+import { limitsOf, subtract } from '../src/protocol/amount.ts';
 import {
   beginOf,
   isBeginning,
@@ -7,6 +9,7 @@ import {
   type Entry,
   type EntryEvents,
   type EntryOf,
+  type Limits,
   type Origin,
 } from '../src/protocol/entry.ts';
 import { ValidationError } from '../src/protocol/errors.ts';
@@ -33,6 +36,7 @@ export interface ForkAsked {
 export function copied(from: RunId, prefix: readonly Entry[], asked: ForkAsked): Entry[] {
   mustBeResults(from, prefix, asked.replace);
   const last = prefix.findLast(isBeginning);
+  const paid = costsOf(prefix, asked.replace);
   return prefix.map((one): Entry => {
     const entry: Entry = { ...one, run: asked.id, cause: causeIn(from, one.cause) };
     switch (entry.type) {
@@ -43,7 +47,7 @@ export function copied(from: RunId, prefix: readonly Entry[], asked: ForkAsked):
         return asked.budget === undefined ? entry : { ...entry, event: { ...entry.event, budget: null } };
       case 'leaf.succeeded':
       case 'leaf.failed':
-        return replaced(entry, asked);
+        return replaced(entry, asked, paid.get(entry.seq));
       default:
         return entry;
     }
@@ -76,15 +80,36 @@ function begunAgain(
     : { ...entry, event: { ...entry.event, ...changed, inbox: 0 } };
 }
 
-function replaced(entry: EntryOf<'leaf.succeeded' | 'leaf.failed'>, { replace, by }: ForkAsked): Entry {
+/** It began as it had, and has cost what it had. */
+function replaced(
+  entry: EntryOf<'leaf.succeeded' | 'leaf.failed'>,
+  { replace, by }: ForkAsked,
+  paid: Limits | undefined,
+): Entry {
   const instead = replace.get(entry.seq);
   if (instead === undefined) return entry;
   const { v, run, seq, epoch, at, target, cause, event } = entry;
   const place = { v, run, seq, epoch, at, target, cause };
-  const kept = { ...(event.cost && { cost: event.cost }), by };
+  const [begun, cost] = [beginOf(entry), event.cost ?? paid];
+  const kept = { ...(begun && { begun }), ...(cost && { cost }), by };
   if ('error' in instead) return { ...place, type: 'leaf.failed', event: { error: instead.error, ...kept } };
-  const begun = beginOf(entry);
-  return { ...place, type: 'leaf.succeeded', event: { output: instead.output, ...(begun && { begun }), ...kept } };
+  return { ...place, type: 'leaf.succeeded', event: { output: instead.output, ...kept } };
+}
+
+/** What these ends cost, by seq: where an end does not say so, that depends on what it was. */
+function costsOf(prefix: readonly Entry[], replace: ForkAsked['replace']): ReadonlyMap<number, Limits> {
+  const [costs, ledger] = [new Map<number, Limits>(), new Ledger()];
+  if (replace.size === 0) return costs;
+  for (const entry of prefix) {
+    const before = { ...ledger.spent };
+    ledger.note(entry);
+    if (!replace.has(entry.seq)) continue;
+    const cost = { ...ledger.spent };
+    subtract(cost, before);
+    // A step is its begin's, and time is the run's.
+    costs.set(entry.seq, limitsOf({ ...cost, steps: 0, wallClockMs: 0 }));
+  }
+  return costs;
 }
 
 function mustBeResults(run: RunId, prefix: readonly Entry[], replace: ForkAsked['replace']): void {

@@ -203,6 +203,7 @@ export class Ledger {
         if (entry.event.begun !== undefined) this.#begun(entry.target, entry.event.begun);
         return this.#settle(entry.target, entry.event.cost);
       case 'leaf.failed':
+        if (entry.event.begun !== undefined) this.#begun(entry.target, entry.event.begun);
         if (this.#open?.has(entry.target) !== true) (this.#refused ??= new Set()).add(parentOf(entry.target));
         return this.#settle(entry.target, entry.event.cost ?? (isNotPerformed(entry.event.error) ? FREE : undefined));
       case 'leaf.abandoned':

@@ -88,6 +88,7 @@ export class Delivery {
         });
       case 'leaf.failed':
         return this.#to(entry, (node) => {
+          if (entry.event.begun !== undefined) this.#begun(node, entry.event.begun, entry);
           this.#finish(node);
           end(node.actor, { status: 'error', error: entry.event.error }, entry.type);
         });

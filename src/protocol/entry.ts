@@ -112,8 +112,8 @@ export interface EntryEvents {
   'leaf.started': Begin;
   /** `begun`: it had ended before its begin was written, so that both are one entry. */
   'leaf.succeeded': { output: unknown; begun?: Begin; cost?: Limits; by?: string };
-  /** What was thrown: a `Failure` for an Error, otherwise the thrown value itself. */
-  'leaf.failed': { error: unknown; cost?: Limits; by?: string };
+  /** What was thrown: a `Failure` for an Error, otherwise the thrown value itself. `begun`: in a fork, in place of an output. */
+  'leaf.failed': { error: unknown; begun?: Begin; cost?: Limits; by?: string };
   'leaf.emitted': { event: unknown };
   /** Begun, then its state was left: what it had reserved counts as spent, all of a child run's too, and what it had spent beyond that. */
   'leaf.abandoned': null | { cost: Limits };
@@ -156,7 +156,7 @@ export type EntryOf<T extends EntryType> = Extract<Entry, { type: T }>;
 export const beginOf = ({ type, event }: Pick<Entry, 'type' | 'event'>): Begin | undefined =>
   type === 'leaf.started'
     ? (event as Begin)
-    : type === 'leaf.succeeded'
+    : type === 'leaf.succeeded' || type === 'leaf.failed'
       ? (event as { begun?: Begin }).begun
       : undefined;
 

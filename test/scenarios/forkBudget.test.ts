@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { setup } from 'xstate';
+import { fromPromise, setup } from 'xstate';
 import { z } from 'zod';
 import { childRun, durable, tool, toolActor, type RunHandle, type Troupe } from '../../src/index.ts';
 import { accountOf } from '../support/accounts.ts';
@@ -127,5 +127,47 @@ describe('a call in doubt', () => {
     await run.result();
     expect(await spentBy(troupe)).toBe(140);
     expect((await costsOf(troupe, 'fork')).at(-1)?.cost).toMatchObject({ tokens: 70, steps: 1, toolCalls: 1 });
+  });
+});
+
+describe('a call with another result', () => {
+  const notPerformed = Object.assign(new Error('not done'), { notPerformed: true });
+  const [gives, fails] = [async () => 1, () => Promise.reject(notPerformed)];
+
+  test.each([
+    ['that succeeded, and has failed', gives, { error: new Error('no') }, 0.4],
+    ['that succeeded, and was not performed', gives, { error: notPerformed }, 0.4],
+    ['that was not performed, and has succeeded', fails, { output: 1 }, 0],
+  ] as const)('%s, is the same step at the same cost', async (_, ask, instead, usd) => {
+    let begun = 0;
+    const machine = setup({
+      actors: {
+        ask: fromPromise<number>(() => {
+          begun += 1;
+          return ask();
+        }),
+      },
+    }).createMachine({
+      initial: 'asking',
+      states: { asking: { invoke: { src: 'ask', onDone: 'done', onError: 'done' } }, done: { type: 'final' } },
+    });
+    const asking = durable(machine, {
+      name: 'asking',
+      version: '1',
+      effects: { ask: 'read' },
+      costs: { ask: { usd: 0.4 } },
+    });
+    const troupe = await opened();
+    const run = await troupe.start(asking, undefined, { id: 'first' });
+    await run.result();
+    const entries = await entriesSoFar(troupe, 'first');
+    const at = entries.find(({ type }) => type === 'leaf.succeeded' || type === 'leaf.failed')?.seq ?? 0;
+    const fork = await troupe.fork('first', { id: 'fork', at, replace: { [at]: instead } });
+    expect((await fork.result()).success).toBe(true);
+    expect(begun).toBe(1);
+    expect((await fork.summary()).steps).toBe(1);
+    for (const one of [entries, await entriesSoFar(troupe, 'fork')])
+      expect(accountOf(one)).toMatchObject({ spent: { usd, steps: 1 }, reserved: { usd: 0 } });
+    expect(await troupe.replay('fork')).toMatchObject({ equal: true, status: 'completed' });
   });
 });
