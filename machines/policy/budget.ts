@@ -71,13 +71,13 @@ export function over(
   };
 }
 
-/** What becomes of a run whose budget is spent. There is one last turn, and only for a body that knows of it. */
+/** What becomes of a run whose budget is spent. There is one last turn, and only for a body that knows of it; in it a run fails. */
 export function exhausted(
   budget: Budget | null,
   { wrappingUp, canWrapUp }: { wrappingUp: boolean; canWrapUp: boolean },
 ): Exhausted {
   const asked = budget?.onExhausted ?? 'fail';
-  return asked === 'handBack' && (wrappingUp || !canWrapUp) ? 'fail' : asked;
+  return wrappingUp || (asked === 'handBack' && !canWrapUp) ? 'fail' : asked;
 }
 
 /** What is left, of what is limited. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { assign, fromPromise, setup } from 'xstate';
-import { charge, durable, tool, toolActor, type WrapUp } from '../../src/index.ts';
+import { charge, durable, tool, toolActor, type Entry, type WrapUp } from '../../src/index.ts';
 import { accountOf, mustStayWithin } from '../support/accounts.ts';
 import { entriesOf } from '../support/entries.ts';
 import { bare, Calls, fanOut } from '../support/spending.ts';
@@ -9,6 +9,10 @@ import { openedWith } from '../support/opened.ts';
 /** A run whose budget is spent hands back what it has. */
 
 const opened = openedWith();
+
+/** What came of the run, each time that its budget was spent. */
+const exceededIn = (entries: readonly Entry[]): string[] =>
+  entries.flatMap(({ type, event }) => (type === 'budget.exceeded' ? [event.onExhausted] : []));
 
 describe('handBack', () => {
   const search = tool({ ...bare, name: 'search', cost: { tokens: 10 }, execute: () => 'found' });
@@ -91,9 +95,7 @@ describe('handBack', () => {
     });
     const { error, metadata } = await run.result();
     expect([error?.code, metadata.partial]).toEqual(['BUDGET_EXCEEDED', false]);
-    expect(
-      (await entriesOf(run)).flatMap(({ type, event }) => (type === 'budget.exceeded' ? [event.onExhausted] : [])),
-    ).toEqual(['handBack', 'fail']);
+    expect(exceededIn(await entriesOf(run))).toEqual(['handBack', 'fail']);
   });
 
   test('fails at once a body that does not know of a last turn', async () => {
@@ -102,5 +104,18 @@ describe('handBack', () => {
     const run = await troupe.start(fanOut(calls, { tokens: 10 }), undefined, { budget });
     expect(await run.result()).toMatchObject({ error: { code: 'BUDGET_EXCEEDED', data: { limit: 50 } } });
     expect(calls.begun).toBe(5);
+  });
+
+  test('is the last one: its fork fails where its budget is spent, also one that is to pause', async () => {
+    const troupe = await opened();
+    const run = await troupe.start(researcher, undefined, {
+      budget: { tokens: 55, onExhausted: 'handBack', reserve: { tokens: 20 } },
+    });
+    await run.result();
+    const at = (await entriesOf(run)).find(({ type }) => type === 'budget.exceeded')?.seq ?? 0;
+    const fork = await troupe.fork(run.id, { at, budget: { tokens: 40, onExhausted: 'pause' } });
+    expect((await fork.result()).error?.code).toBe('BUDGET_EXCEEDED');
+    expect(exceededIn(await entriesOf(fork))).toEqual(['handBack', 'fail']);
+    expect(await troupe.replay(fork.id)).toMatchObject({ equal: true });
   });
 });

@@ -77,6 +77,8 @@ test.each<[Exhausted | undefined, boolean, boolean, Exhausted]>([
   ['handBack', false, true, 'handBack'],
   ['handBack', false, false, 'fail'],
   ['handBack', true, true, 'fail'],
+  // In its last turn a run is forked with another budget.
+  ['pause', true, true, 'fail'],
 ])('%s, wrapping up: %s, can: %s comes to %s', (onExhausted, wrappingUp, canWrapUp, then) => {
   expect(exhausted({ ...(onExhausted && { onExhausted }) }, { wrappingUp, canWrapUp })).toBe(then);
 });
