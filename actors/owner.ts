@@ -162,7 +162,7 @@ export interface Migration {
 
 /**
  * Takes a folded run over and begins it again, version by version. Calls under way are abandoned, and what they had begun is killed once it is live.
- * Undefined when somebody else was faster. @throws DefinitionChangedError when a call is in doubt, or a migration throws
+ * Undefined when somebody else was faster. @throws DefinitionChangedError when a call is in doubt, it is in its last turn, or a migration throws
  */
 export async function migrate(
   run: Run,
@@ -177,6 +177,9 @@ export async function migrate(
   run.fold(recovered);
   const calls = run.inDoubt().map(({ call }) => call);
   if (calls.length > 0) throw unmigrated(run, `${calls.join(', ')} is in doubt: resolve it with the version before`);
+  // A new body would not know of it, and have another one.
+  if (run.status === 'wrappingUp')
+    throw unmigrated(run, 'its budget is spent and this is its last turn: let it end with the version before');
   const wasPaused = run.status === 'paused';
   let next = run;
   for (const { to, input } of migrations) {

@@ -166,6 +166,9 @@ class Folded implements Summary {
         this.status = 'running';
         this.startedAt = entry.at;
         return;
+      case 'run.continued':
+        this.status = 'running';
+        return;
       case 'run.paused':
         this.status = 'paused';
         return;

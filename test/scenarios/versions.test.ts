@@ -5,14 +5,17 @@ import {
   idempotencyKey,
   plan,
   tool,
+  toolActor,
   type DurableDefinition,
   type Entry,
   type RunHandle,
+  type WrapUp,
 } from '../../src/index.ts';
 import { z } from 'zod';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { until } from '../support/simulatedClock.ts';
 import { openedWith } from '../support/opened.ts';
+import { bare } from '../support/spending.ts';
 
 /** Runs outlive the code they were begun with, and journals that would grow for ever begin anew. */
 
@@ -283,6 +286,41 @@ describe('a run that was begun with an earlier version', () => {
     expect((await next.runs())[0]).toMatchObject({ status: 'running', owned: false });
     const own = await opened({ backend: store, definitions: [before] });
     expect((await own.replay('x')).entries).toBeGreaterThanOrEqual(entries.length);
+  });
+
+  test('is left, and reported, in its last turn, which it ends with the version before', async () => {
+    const search = tool({ ...bare, name: 'search', cost: { tokens: 10 }, execute: () => 'found' });
+    const machine = setup({
+      types: { events: {} as WrapUp | { type: 'ANSWER' } },
+      actors: { search: toolActor(search) },
+    }).createMachine({
+      initial: 'searching',
+      states: {
+        searching: {
+          invoke: { src: 'search', input: {}, onDone: { target: 'searching', reenter: true } },
+          on: { 'troupe.wrapUp': 'last' },
+        },
+        last: { on: { ANSWER: 'done' } },
+        done: { type: 'final' },
+      },
+    });
+    const before = durable(machine, { name: 'asking', version: '1' });
+    const after = durable(machine, { name: 'asking', version: '2', migrate: { from: before, to: () => undefined } });
+    const store = new FaultyStore();
+    const first = await opened({ backend: store, definitions: [before] });
+    const budget = { tokens: 30, onExhausted: 'handBack', reserve: { tokens: 10 } } as const;
+    const run = await first.start(before, undefined, { id: 'x', budget });
+    await until(() => run.status === 'wrappingUp', 'it is in its last turn');
+    await first.close();
+    const next = await opened({ backend: store, definitions: [after] });
+    expect(reports).toEqual(['DEFINITION_CHANGED']);
+    expect((await next.runs())[0]).toMatchObject({ status: 'wrappingUp', owned: false });
+    await expect(next.fork('x', { id: 'fork' })).rejects.toMatchObject({ code: 'DEFINITION_CHANGED' });
+    await next.close();
+    const own = await opened({ backend: store, definitions: [before] });
+    const again = await own.attach('x', before);
+    await again.send({ type: 'ANSWER' });
+    expect((await again.result()).metadata).toMatchObject({ status: 'completed', partial: true });
   });
 
   test('goes on under a changed chart that fits; under one that does not it is left, its journal untouched', async () => {
