@@ -10,7 +10,17 @@ import {
 import { Ledger } from '../src/ledger.ts';
 import { NOT_BEGUN, type HowEnded } from '../src/openCall.ts';
 import { amountOf, costOf, limitsOf, NOTHING, RESOURCES, spentOf, type Amount } from '../src/protocol/amount.ts';
-import type { Budget, Cost, Costs, Entry, EntryEvents, Limits, Resource, Spent } from '../src/protocol/entry.ts';
+import type {
+  Budget,
+  Cost,
+  Costs,
+  Entry,
+  EntryEvents,
+  Limits,
+  Paused,
+  Resource,
+  Spent,
+} from '../src/protocol/entry.ts';
 import { BudgetExceededError, NotAllowedError, type ErrorCode } from '../src/protocol/errors.ts';
 import { isNotPerformed, type Failure } from '../src/protocol/exit.ts';
 import type { Admission, Leaf } from './leaf.ts';
@@ -45,6 +55,11 @@ export class Gate {
   /** The last one it was given. */
   get budget(): Budget | null {
     return this.#ledger.budget;
+  }
+
+  /** By what it is paused. */
+  get paused(): Paused | undefined {
+    return this.#ledger.paused;
   }
 
   /** Every entry of the run, in order, live and in a fold. */

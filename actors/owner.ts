@@ -180,7 +180,6 @@ export async function migrate(
   // A new body would not know of it, and have another one.
   if (run.status === 'wrappingUp')
     throw unmigrated(run, 'its budget is spent and this is its last turn: let it end with the version before');
-  const wasPaused = run.status === 'paused';
   let next = run;
   for (const { to, input } of migrations) {
     const seq = after + 1 + stored.length;
@@ -191,15 +190,6 @@ export async function migrate(
     const last = next;
     next = new Run(run.id, continued, { seq, epoch, at, hash: sealed.hash }, to, ports, last.summary);
     next.orphans.inherit(last);
-  }
-  if (wasPaused) {
-    const seq = after + 1 + stored.length;
-    const event = { reason: 'it was paused when it was migrated', by: owner };
-    const paused = entry(run.id, { seq, epoch, at }, 'run.paused', event, seq - 1);
-    const sealed = seal(paused, stored.at(-1)?.hash ?? run.position.hash);
-    stored.push(sealed);
-    next.advance({ seq, epoch, at, hash: sealed.hash });
-    next.fold(paused);
   }
   const appended = await ports.journal.append(run.id, stored, { epoch, after });
   return appended.status === 'refused' ? undefined : next;

@@ -4,7 +4,7 @@ import type { Exit, Failure } from '../src/protocol/exit.ts';
 
 /** What the run machine is told. All are `troupe.*`, so that a body's own events stay its own. */
 export type RunEvent =
-  | { type: 'troupe.start' }
+  | { type: 'troupe.start'; paused?: boolean }
   | { type: 'troupe.kill'; reason: string }
   | { type: 'troupe.killed' }
   | { type: 'troupe.pause' }
@@ -48,7 +48,13 @@ export const runMachine = setup({
   states: {
     created: {
       meta: { waitsFor: 'whoever created it to start it' },
-      on: { 'troupe.start': 'active', 'troupe.kill': 'killing' },
+      on: {
+        'troupe.start': [
+          { guard: ({ event }) => event.paused === true, target: '#run.active.paused' },
+          { target: 'active' },
+        ],
+        'troupe.kill': 'killing',
+      },
     },
     active: {
       meta: { waitsFor: 'its body' },

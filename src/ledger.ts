@@ -1,6 +1,6 @@
 import { OpenCall, type HowEnded } from './openCall.ts';
 import { add, amount, amountOf, limitsOf, NOTHING, spentOf, subtract, type Amount } from './protocol/amount.ts';
-import type { Begin, Budget, Costs, Entry, Limits, Spent } from './protocol/entry.ts';
+import type { Begin, Budget, Costs, Entry, Limits, Paused, Spent } from './protocol/entry.ts';
 import { isNotPerformed } from './protocol/exit.ts';
 import type { RunId } from './protocol/ids.ts';
 
@@ -33,7 +33,8 @@ export class Ledger {
   budget: Budget | null = null;
   /** Has one last turn. */
   wrappingUp = false;
-  #paused = false;
+  /** Undefined: it is not paused. */
+  paused: Paused | undefined = undefined;
   #spent = amount();
   #reserved = amount();
   // A run that has only begun has none.
@@ -81,7 +82,7 @@ export class Ledger {
 
   /** Since when time counts that is not in `spent` yet; undefined: it does not. */
   get countsSince(): number | undefined {
-    return this.#underWay > 0 && !this.#paused ? this.#at : undefined;
+    return this.#underWay > 0 && this.paused === undefined ? this.#at : undefined;
   }
 
   /** No try of this call has begun before. */
@@ -177,7 +178,8 @@ export class Ledger {
         for (const leaf of Array.from(this.#open?.keys() ?? [])) this.#settle(leaf, undefined);
         this.#reserved = amount();
         this.#underWay = 0;
-        this.#paused = this.wrappingUp = false;
+        this.wrappingUp = false;
+        this.paused = entry.event.paused;
         this.budget = entry.event.budget;
         this.#spent = amountOf(entry.event.spent);
         return;
@@ -186,16 +188,17 @@ export class Ledger {
       case 'run.recovered':
         return this.#interrupt();
       case 'run.paused':
-        this.#paused = true;
+        this.paused = entry.event;
         return;
       case 'run.resumed':
-        this.#paused = false;
+        this.paused = undefined;
         this.budget = entry.event.budget ?? this.budget;
         return;
       case 'budget.exceeded':
-        // What comes while it is paused changes nothing: a call that still wants to begin asks again.
-        if (entry.event.onExhausted === 'pause') this.#paused ||= !this.wrappingUp;
-        else if (entry.event.onExhausted === 'handBack') this.wrappingUp ||= !this.#paused;
+        // What comes while it is paused, or in its last turn, changes nothing: a call that still wants to begin asks again.
+        if (this.paused !== undefined || this.wrappingUp) return;
+        if (entry.event.onExhausted === 'pause') this.paused = entry.event;
+        else this.wrappingUp = entry.event.onExhausted === 'handBack';
         return;
       case 'leaf.started':
         return this.#begun(entry.target, entry.event);

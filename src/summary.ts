@@ -167,7 +167,7 @@ class Folded implements Summary {
         this.startedAt = entry.at;
         return;
       case 'run.continued':
-        this.status = 'running';
+        this.status = entry.event.paused === undefined ? 'running' : 'paused';
         return;
       case 'run.paused':
         this.status = 'paused';

@@ -1,6 +1,6 @@
 import type { AnyActorRef, AnyMachineSnapshot } from 'xstate';
 import { toData } from '../../src/codec.ts';
-import type { Beginning, Budget, Child, EntryEvents, Spent } from '../../src/protocol/entry.ts';
+import type { Beginning, Budget, Child, EntryEvents, Paused, Spent } from '../../src/protocol/entry.ts';
 import type { RunId } from '../../src/protocol/ids.ts';
 import type { Said } from '../said.ts';
 
@@ -11,7 +11,9 @@ interface Known {
   readonly system: { readonly nodes: { readonly bodies: number } };
   /** The last message of its inbox that it has taken. */
   readonly commands: { readonly taken: number };
-  readonly calls: { readonly gate: { readonly spent: Spent; readonly budget: Budget | null } };
+  readonly calls: {
+    readonly gate: { readonly spent: Spent; readonly budget: Budget | null; readonly paused: Paused | undefined };
+  };
 }
 
 interface Continued extends Known {
@@ -41,9 +43,11 @@ export function again(
   owner: string,
 ): EntryEvents['run.continued'] {
   const { bodies } = system.nodes;
-  const { spent, budget } = calls.gate;
+  const { spent, budget, paused } = calls.gate;
+  // How it was when it began before says nothing of how it is.
+  const { paused: _, ...before } = { paused: undefined, ...beginning.event };
   const changed = { definition, version, chart, input, owner, body: bodies + 1, inbox: commands.taken, spent, budget };
-  return { ...beginning.event, ...changed };
+  return { ...before, ...changed, ...(paused && { paused }) };
 }
 
 /**

@@ -45,8 +45,9 @@ export class Delivery {
       case 'checkpoint':
         return;
       case 'run.started':
-      case 'run.continued':
         return this.#border.tell({ type: 'troupe.start' });
+      case 'run.continued':
+        return this.#border.tell({ type: 'troupe.start', paused: entry.event.paused !== undefined });
       case 'run.recovered':
         return this.#interrupt();
       case 'run.forked':

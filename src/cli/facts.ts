@@ -24,7 +24,6 @@ export class Facts {
   readonly #open = new Map<string, Child | undefined>();
   readonly children: Child[] = [];
   readonly checkpoints: Checkpoint[] = [];
-  paused: Pause | undefined;
   readonly #outcomes = new OutcomesUnknown();
 
   note(entry: Entry): void {
@@ -44,19 +43,6 @@ export class Facts {
       case 'run.continued':
         this.#open.clear();
         return;
-      case 'run.paused':
-        this.paused = entry.event;
-        return;
-      case 'budget.exceeded': {
-        const { resource, spent, reserved, limit, onExhausted } = entry.event;
-        const held = reserved === undefined ? '' : `, ${reserved} held back`;
-        if (onExhausted === 'pause')
-          this.paused ??= { reason: `${resource} ${spent} of ${limit} spent${held}`, by: null, exhausted: resource };
-        return;
-      }
-      case 'run.resumed':
-        this.paused = undefined;
-        return;
       case 'checkpoint':
         this.checkpoints.push({ label: entry.event.label, at: entry.seq - 1 });
         return;
@@ -70,6 +56,14 @@ export class Facts {
       case 'run.killed':
         this.#open.clear();
     }
+  }
+
+  get paused(): Pause | undefined {
+    const { paused } = this.#ledger;
+    if (paused === undefined || 'by' in paused) return paused;
+    const { resource, spent, reserved, limit } = paused;
+    const held = reserved === undefined ? '' : `, ${reserved} held back`;
+    return { reason: `${resource} ${spent} of ${limit} spent${held}`, by: null, exhausted: resource };
   }
 
   /** Irreversible calls that have begun and have no end on record, as a receipt of a kill has them. */

@@ -81,6 +81,9 @@ export interface Begin {
   by?: string;
 }
 
+/** What has paused a run: what that entry says. */
+export type Paused = EntryEvents['run.paused' | 'budget.exceeded'];
+
 /** What came in, by type: `event` holds only data. `by`: who asked for it, or decided it; of a leaf, where it was in doubt. */
 export interface EntryEvents {
   'run.created': Begun;
@@ -92,6 +95,8 @@ export interface EntryEvents {
     inbox: number;
     /** Of its budget, before. */
     spent: Spent;
+    /** It begins paused, as it was: by this. */
+    paused?: Paused;
   };
   'run.started': null;
   'run.recovered': { owner: string };

@@ -24,6 +24,13 @@ test('its body begins with its input when it is started, not before', () => {
   expect(inputs).toEqual([]);
 });
 
+test('it is paused from its begin where it is started so, and ends with its body', () => {
+  const paused = step(created(), { type: 'troupe.start', paused: true });
+  expect(paused.value).toEqual({ active: 'paused' });
+  expect(step(paused, { type: 'troupe.resume' }).value).toEqual({ active: 'running' });
+  expect(step(paused, done(7)).value).toBe('completed');
+});
+
 describe('a body that ends', () => {
   test('with an output completes the run', () => {
     const state = step(active(), done(7));

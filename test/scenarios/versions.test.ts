@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { assign, fromPromise, setup, type AnyStateMachine } from 'xstate';
 import {
   durable,
@@ -9,9 +9,11 @@ import {
   type DurableDefinition,
   type Entry,
   type RunHandle,
+  type Troupe,
   type WrapUp,
 } from '../../src/index.ts';
 import { z } from 'zod';
+import { entriesSoFar, seqOf } from '../support/forking.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { until } from '../support/simulatedClock.ts';
 import { openedWith } from '../support/opened.ts';
@@ -208,18 +210,90 @@ describe('a run that was begun with an earlier version', () => {
     expect(await troupe.replay('x')).toMatchObject({ status: 'completed' });
   });
 
-  test('is migrated while it is paused, and stays so', async () => {
+  const pausedWith = async (): Promise<FaultyStore> => {
     const store = new FaultyStore();
     const first = await opened({ backend: store, definitions: [V1] });
-    await (await first.start(V1, { from: 'me' }, { id: 'x' })).pause('lunch');
+    await (await first.start(V1, { from: 'me' }, { id: 'x' })).pause('lunch', { by: 'ana' });
     await first.close();
-    const troupe = await opened({ backend: store, definitions: [V2] });
-    const run = await troupe.attach('x', V2);
-    expect(run.status).toBe('paused');
-    expect(run.getSnapshot()?.context).toEqual({ from: 'me>1:draft' });
-    await run.resume();
+    return store;
+  };
+  const listed = async (troupe: Troupe, id: string): Promise<string | undefined> =>
+    (await troupe.runs()).find(({ run }) => run === id)?.status;
+
+  test('is migrated while it is paused, and stays so, by whoever has paused it', async () => {
+    const store = await pausedWith();
+    await (await opened({ backend: store, definitions: [V2] })).close();
+    const troupe = await opened({ backend: store, definitions: [V3] });
+    const run = await troupe.attach('x', V3);
+    expect([run.status, await listed(troupe, 'x')]).toEqual(['paused', 'paused']);
+    expect(run.getSnapshot()?.context).toEqual({ from: 'me>1:draft>2:written' });
+    await run.resume({ by: 'bo' });
     await run.send({ type: 'GO' });
-    expect((await run.result()).data).toBe('me>1:draft');
+    expect((await run.result()).data).toBe('me>1:draft>2:written');
+    const pauses = (await entriesOf(run, 'run.completed')).flatMap(({ type, event }) =>
+      type === 'run.continued' ? [event.paused] : [],
+    );
+    expect(pauses).toEqual([
+      { reason: 'lunch', by: 'ana' },
+      { reason: 'lunch', by: 'ana' },
+    ]);
+    const asked = [];
+    for await (const { action, by } of troupe.audit({ run: 'x' })) asked.push(`${action} ${by}`);
+    expect(asked.filter((one) => /pause|resume/.test(one))).toEqual(['pause ana', 'resume bo']);
+    expect(await troupe.replay('x')).toMatchObject({ equal: true });
+  });
+
+  test('is paused in a fork that is cut at its new beginning, which says so wherever it is listed', async () => {
+    const troupe = await opened({ backend: await pausedWith(), definitions: [V2] });
+    const at = seqOf(await entriesSoFar(troupe, 'x'), 'run.continued');
+    const fork = await troupe.fork<typeof V2>('x', { at, id: 'fork' });
+    expect([fork.status, await listed(troupe, 'fork')]).toEqual(['paused', 'paused']);
+    await fork.resume();
+    await fork.send({ type: 'GO' });
+    expect((await fork.result()).data).toBe('me>1:draft');
+    expect(await troupe.replay('fork')).toMatchObject({ equal: true });
+  });
+
+  test('ends while it is paused, where its machine is at its end in the next version', async () => {
+    const store = await pausedWith();
+    const over = setup({ types: { output: {} as string } }).createMachine({
+      initial: 'sent',
+      states: { sent: { type: 'final' } },
+      output: 'it was sent',
+    });
+    const migrate = { from: V1, to: () => undefined };
+    const warned = vi.spyOn(console, 'warn');
+    const troupe = await opened({
+      backend: store,
+      definitions: [durable(over, { name: 'letter', version: '2', migrate })],
+    });
+    expect((await (await troupe.attach('x')).result()).data).toBe('it was sent');
+    expect(await troupe.replay('x')).toMatchObject({ equal: true, status: 'completed' });
+    expect([warned.mock.calls, reports]).toEqual([[], []]);
+    warned.mockRestore();
+  });
+
+  test('goes on with a larger budget, where its own had paused it before it was migrated', async () => {
+    const asking = (version: string, more: object = {}) =>
+      durable(counter, { name: 'asking', version, effects: { ask: 'read' }, ...more });
+    const before = asking('1');
+    const after = asking('2', { migrate: { from: before, to: () => ({ sum: 5 }) } });
+    const store = new FaultyStore();
+    const first = await opened({ backend: store, definitions: [before] });
+    const run = await first.start(before, { sum: 0 }, { id: 'x', budget: { steps: 0, onExhausted: 'pause' } });
+    await run.send({ type: 'ASK' });
+    await until(() => run.status === 'paused', 'its budget is spent');
+    await first.close();
+    const troupe = await opened({ backend: store, definitions: [after] });
+    const again = await troupe.attach('x', after);
+    const continued = (await entriesSoFar(troupe, 'x')).find(({ type }) => type === 'run.continued');
+    expect(continued?.event).toMatchObject({ paused: { resource: 'steps', limit: 0, onExhausted: 'pause' } });
+    expect(again.status).toBe('paused');
+    await again.send({ type: 'ASK' });
+    await again.resume({ budget: { steps: 1 } });
+    await until(() => again.getSnapshot()?.context.asked === 1, 'it has asked');
+    await again.send({ type: 'END' });
+    expect((await again.result()).data).toBe(5);
     expect(await troupe.replay('x')).toMatchObject({ equal: true });
   });
 

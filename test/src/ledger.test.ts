@@ -151,6 +151,9 @@ test('money is summed exactly', () => {
   expect(accountOf(created(), ...calls).spent.usd).toBe(0.3);
 });
 
+const spent = { tokens: 7, usd: 0.7, steps: 4, toolCalls: 2, wallClockMs: 50 };
+const CONTINUED = { ...BEGUN, budget: { usd: 2 }, body: 2, inbox: 0, spent };
+
 describe('time', () => {
   const ms = (...happened: readonly Happened[]): number => accountOf(created(), ...happened).spent.wallClockMs;
   const paused: Happened = ['run.paused', { reason: '', by: 'ana' }];
@@ -172,6 +175,18 @@ describe('time', () => {
         started('a'),
         ['budget.exceeded', { resource: 'usd', spent: 1, limit: 1, onExhausted: 'pause' }],
         nothing,
+        succeeded('a'),
+      ],
+    ],
+    [
+      'not in a run that has begun anew while it was paused, until it is resumed',
+      50 + 1_000,
+      [
+        paused,
+        ['run.continued', { ...CONTINUED, paused: { reason: '', by: 'ana' } }],
+        started('a'),
+        nothing,
+        resumed,
         succeeded('a'),
       ],
     ],
@@ -206,9 +221,7 @@ describe('time', () => {
 });
 
 test('a new beginning goes on with what was spent before, and with the budget of then', () => {
-  const spent = { tokens: 7, usd: 0.7, steps: 4, toolCalls: 2, wallClockMs: 50 };
-  const continued: Happened = ['run.continued', { ...BEGUN, budget: { usd: 2 }, body: 2, inbox: 0, spent }];
-  expect(accountOf(created({ usd: 1 }), started('a', { tokens: 9 }), continued)).toMatchObject({
+  expect(accountOf(created({ usd: 1 }), started('a', { tokens: 9 }), ['run.continued', CONTINUED])).toMatchObject({
     limits: { usd: 2 },
     spent,
     reserved: NONE,

@@ -114,6 +114,17 @@ describe('a run that has ended', () => {
   });
 });
 
+test('a new beginning is as it says, paused or not, whatever the run was before', async () => {
+  const exceeded: Happened = ['budget.exceeded', { resource: 'usd', spent: 1, limit: 1, onExhausted: 'handBack' }];
+  const paused = { reason: 'lunch', by: 'ana' };
+  const spent = { tokens: 0, usd: 0, steps: 0, toolCalls: 0, wallClockMs: 0 };
+  const after = async (...happened: readonly Happened[]): Promise<string> =>
+    (await summarise(journal(['run.created', CREATED], ['run.started', null], ...happened))).status;
+  const continued = { ...CREATED, body: 2, inbox: 0, spent };
+  expect(await after(exceeded, ['run.continued', continued])).toBe('running');
+  expect(await after(['run.continued', { ...continued, paused }])).toBe('paused');
+});
+
 describe('counting', () => {
   test('a call begun again counts once; failures count each time', async () => {
     const summary = await summarise(

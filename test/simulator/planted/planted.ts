@@ -555,7 +555,7 @@ export const planted: readonly Planted[] = [
     name: 'time-counts-while-paused',
     promise: 'B2',
     file: 'src/ledger.ts',
-    find: `    return this.#underWay > 0 && !this.#paused ? this.#at : undefined;`,
+    find: `    return this.#underWay > 0 && this.paused === undefined ? this.#at : undefined;`,
     replace: `    return this.#underWay > 0 ? this.#at : undefined;`,
   },
   {

@@ -37,6 +37,8 @@ describe('what a run waits for', () => {
     expect(text(paused, {})).toBe('somebody to resume it: look and 1 more');
     const exceeded = entry('budget.exceeded', 'run', { resource: 'steps', spent: 2, limit: 2, onExhausted: 'pause' });
     expect(text([exceeded], {})).toBe('a larger budget: steps 2 of 2 spent');
+    const again = entry('run.continued', 'run', { spent: {}, paused: exceeded.event });
+    expect(text([exceeded, again], {})).toBe('a larger budget: steps 2 of 2 spent');
     expect(text([...paused, entry('run.resumed', 'run', { by: 'ana', budget: null })], {})).toBe('call a');
   });
 

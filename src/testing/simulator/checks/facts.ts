@@ -115,6 +115,7 @@ export class RunFacts {
 
   #pauses(entry: Entry): void {
     if (entry.type === 'run.paused') this.pausedAt = entry.seq;
+    else if (entry.type === 'run.continued') this.pausedAt = entry.event.paused && entry.seq;
     else if (entry.type === 'budget.exceeded' && entry.event.onExhausted === 'pause') this.pausedAt = entry.seq;
     else if (entry.type === 'run.resumed') {
       this.pausedAt = undefined;

@@ -1,5 +1,5 @@
 import { add, amount, amountOf, larger, subtract, type Amount } from '../../../protocol/amount.ts';
-import { beginOf, isEnd, type Entry, type Limits } from '../../../protocol/entry.ts';
+import { beginOf, isEnd, type Entry, type EntryEvents, type Limits } from '../../../protocol/entry.ts';
 import { isNotPerformed } from '../../../protocol/exit.ts';
 
 /** What a run has spent, reckoned from its entries: a second opinion beside the ledger's. Money in nano-dollars, so that sums are exact. */
@@ -42,7 +42,7 @@ export class Spending {
   note(entry: Entry): void {
     this.#passes(entry);
     const { type, target } = entry;
-    if (type === 'run.continued') this.#continues(amountOf(entry.event.spent));
+    if (type === 'run.continued') this.#continues(entry.event);
     else if (type === 'run.recovered' || type === 'run.forked') this.#underWay.clear();
     if (type === 'run.paused' || (type === 'budget.exceeded' && entry.event.onExhausted === 'pause'))
       this.#paused = true;
@@ -71,11 +71,11 @@ export class Spending {
     this.#at = at;
   }
 
-  #continues(spent: Amount): void {
-    Object.assign(this.spent, spent);
+  #continues({ spent, paused }: EntryEvents['run.continued']): void {
+    Object.assign(this.spent, amountOf(spent));
     this.held.clear();
     this.#underWay.clear();
-    this.#paused = false;
+    this.#paused = paused !== undefined;
   }
 
   #begins(entry: Entry): void {
