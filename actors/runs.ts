@@ -12,7 +12,7 @@ import { Adopting } from './runs/adopting.ts';
 import { Creating } from './runs/creating.ts';
 import { ensure } from './runs/ensure.ts';
 import { Forgetting } from './runs/forgetting.ts';
-import { GRACE_MS, Kills, type Asked, type Kill } from './runs/kills.ts';
+import { Kills, type Kill } from './runs/kills.ts';
 import { insist } from './runs/later.ts';
 import { LOOK_AGAIN_MS, Loose } from './runs/loose.ts';
 import { Lost } from './runs/lost.ts';
@@ -83,7 +83,7 @@ export class Runs {
     const adopt = (run: RunId): Promise<Run> => this.adopting.adopt(run);
     const wake = (run: RunId): void => this.#waking.wake(run);
     const forget = (run: RunId): Promise<void> => this.forgetting.forget(run);
-    const kill: Kill = (runs, asked) => this.kill(runs, asked);
+    const kill: Kill = (...asked) => this.kill(...asked);
     const keep = (run: Run): void => void live.set(run.id, run);
     const lookAgain = (): void => this.#lookAgain();
     const closed = (): boolean => this.#closed;
@@ -122,7 +122,7 @@ export class Runs {
           // Somebody else has begun a run under its id.
           const { open } = await register.get(run);
           if (open !== undefined && open.parent?.run !== asked.by) return;
-          const { left } = await kill([run], { ...asked, graceMs: GRACE_MS });
+          const { left } = await kill([run], { ...asked, graceMs: 0 });
           // One that was never begun is none.
           for (const { error } of left) if (!(error instanceof NotFoundError)) throw error;
         }),
@@ -147,11 +147,13 @@ export class Runs {
       announce: () =>
         void presence.announce().catch((error: unknown) => report(error, 'saying that this process kills runs')),
       find: (run) => register.find(run),
+      isElsewhere: (other) => register.isElsewhere(other),
+      stop: (...stopped) => this.#lost.stop(...stopped),
       tell: (open, graceMs) => signals.kill(open.tenant, open.run, { owner: open.owner, graceMs }),
       // It is killed all the same.
       conclude: (run, parent) => this.forgetting.concludeOrReport(run, parent),
     }));
-    this.wide = new WideKills({ ...here, switches, kills, closed });
+    this.wide = new WideKills({ ...here, switches, kill, closed });
 
     // What is under way with them in parts that are made later.
     const being = {
@@ -189,7 +191,7 @@ export class Runs {
     const waking = (this.#waking = new Waking({ ...here, loose, adopting, closed }));
     const knows: RunsPorts['knows'] = (definition, chart) => ports.knows(definition, chart);
     const taking = { presence, creating, adopting, waking, forgetting, lookAgain, knows, mustBeOpen };
-    const killSwitchedOff = (): void => void (switches.any && this.wide.switched());
+    const killSwitchedOff = (): void => this.wide.switched();
     const drawers = (): Promise<RunId[]> => ports.drawers();
     this.recovery = new Recovery({ ...here, ...taking, backend, loose, drawers, killSwitchedOff });
   }
@@ -230,8 +232,8 @@ export class Runs {
   }
 
   /** Fences runs wherever they live, and all that they have begun. What they were doing has stopped when this resolves, or is in the receipt. */
-  kill(runs: readonly RunId[], asked: Asked): Promise<Receipt> {
-    return this.#kills.kill(runs, asked).then((receipt) => {
+  kill(...asked: Parameters<Kill>): Promise<Receipt> {
+    return this.#kills.kill(...asked).then((receipt) => {
       // It may be on record all the same.
       for (const { run } of receipt.left) this.#loose.add(run);
       // Whatever has begun what is left is to be taken up again.

@@ -15,7 +15,7 @@ class Parked extends Error {
 }
 
 /** What has stopped, and what of it goes on until it has ended. */
-type Stopped = { actor: string; state: unknown; work: Promise<void> | undefined }[];
+export type Stopped = readonly { actor: string; state: unknown; work: Promise<void> | undefined }[];
 
 interface Run {
   readonly id: RunId;

@@ -4,7 +4,7 @@ import { fence, foldRun, migrate, readEnd, takeOver } from '../owner.ts';
 import type { Run } from '../run.ts';
 import type { RunPorts } from '../run/ports.ts';
 import type { Creating } from './creating.ts';
-import { GRACE_MS, worksForNobody, type Kill } from './kills.ts';
+import { worksForNobody, type Kill } from './kills.ts';
 import { mayWorkLater } from './later.ts';
 import type { Loose } from './loose.ts';
 import type { Mail } from './mail.ts';
@@ -13,7 +13,7 @@ import type { Presence } from './presence.ts';
 import type { Reading, Way } from './reading.ts';
 import { elsewhere, ended, taken } from './refusals.ts';
 import { openNow, type Register } from './register.ts';
-import type { Switches } from './switches.ts';
+import type { Reached, Switches } from './switches.ts';
 
 export interface AdoptingPorts {
   readonly backend: Pick<Backend, 'owner' | 'alive' | 'journal'>;
@@ -86,14 +86,18 @@ export class Adopting {
       (beginning) => reading.way(beginning),
       this.#ports.runPorts,
       from === undefined ? {} : { from },
-    );
+    ).catch(async (error: unknown) => {
+      // What this process cannot go on with it can kill.
+      if (open !== undefined) await this.#mustBeWanted(id, open);
+      throw error;
+    });
     if (folded.run.end !== undefined) {
       parked.remove(id);
       // Whoever has ended it may not live to forget it.
       this.#ports.loose.add(id);
       throw ended(id, folded.run.status, 'recover');
     }
-    await this.#mustBeWanted(folded.run);
+    await this.#mustBeWanted(id, folded.run.beginning.event);
     // Whoever has taken it over meanwhile may not have registered yet; nobody has one that has rested since it was registered here.
     const last = folded.run.owner as OwnerId;
     const restsHere = open?.owner === owner && open.parked?.seq === folded.run.position.seq;
@@ -151,17 +155,17 @@ export class Adopting {
   }
 
   /** Nobody goes on with a run that is switched off, or whose parent has ended: it is killed. @throws InvalidStateTransitionError */
-  async #mustBeWanted({ id, beginning }: Run): Promise<void> {
+  async #mustBeWanted(id: RunId, about: Reached & { parent?: { run: RunId } | null }): Promise<void> {
     const { backend, switches, runPorts } = this.#ports;
-    const { parent } = beginning.event;
-    const off = await switches.offNow(beginning.event);
-    const over = off === undefined && parent !== null && (await readEnd(backend.journal, parent.run));
+    const { parent } = about;
+    const off = await switches.offNow(about);
+    const over = off === undefined && parent && (await readEnd(backend.journal, parent.run));
     if (off === undefined && !over) return;
     const { reason, by } = off ?? worksForNobody(parent?.run ?? id);
     await fence(id, { reason, by }, runPorts);
     // What it has begun, once nobody waits for its being taken over any more.
     this.#ports
-      .kill([id], { reason, by, graceMs: GRACE_MS })
+      .kill([id], { reason, by, graceMs: 0 })
       .catch((error: unknown) => runPorts.report(error, `run ${id}: killing what it has begun`));
     throw ended(id, 'killed', 'recover');
   }

@@ -6,7 +6,7 @@ import { exists, stageFork } from '../fork.ts';
 import { createRun } from '../owner.ts';
 import type { Run } from '../run.ts';
 import type { RunPorts } from '../run/ports.ts';
-import { GRACE_MS, type Kill } from './kills.ts';
+import { type Kill } from './kills.ts';
 import type { Loose } from './loose.ts';
 import type { Mail } from './mail.ts';
 import type { Presence } from './presence.ts';
@@ -140,7 +140,8 @@ export class Creating {
     // The kill need not wait for it.
     this.#runs.delete(run.id);
     const { reason, by } = off;
-    await this.#ports.kill([run.id], { reason, by, graceMs: GRACE_MS });
+    const { left } = await this.#ports.kill([run.id], { reason, by, graceMs: 0 });
+    for (const { error } of left) throw error;
     throw switchedOff(run.id, off);
   }
 }

@@ -1,17 +1,19 @@
 import type { Journal } from '../../src/backend.ts';
 import { unseal } from '../../src/chain.ts';
 import type { Clock } from '../../src/clock.ts';
-import type { Child } from '../../src/protocol/entry.ts';
+import { isBeginning, type Child, type EntryOf } from '../../src/protocol/entry.ts';
 import { NotFoundError } from '../../src/protocol/errors.ts';
-import { DEFAULT_TENANT, type OwnerId, type RunId, type TenantId } from '../../src/protocol/ids.ts';
+import { DEFAULT_TENANT, ownerId, type OwnerId, type RunId, type TenantId } from '../../src/protocol/ids.ts';
 import type { KilledRun, Receipt, StoppedActor } from '../../src/protocol/receipt.ts';
 import type { RunStatus } from '../../src/protocol/lifecycle.ts';
 import { OutcomesUnknown } from '../../src/summary.ts';
 import { childIn } from '../child.ts';
-import { fence, tombstone } from '../owner.ts';
+import { fence, NOBODY, tombstone } from '../owner.ts';
 import { isRetryable } from './later.ts';
+import { taken } from './refusals.ts';
 import type { Found, OpenRun } from './register.ts';
 import type { Run } from '../run.ts';
+import type { Stopped } from '../run/ending.ts';
 import type { RunPorts } from '../run/ports.ts';
 
 /**
@@ -32,10 +34,8 @@ export interface Asked {
   graceMs: number;
 }
 
-export type Kill = (runs: readonly RunId[], asked: Asked) => Promise<Receipt>;
-
-/** For what nobody waits to see killed. */
-export const GRACE_MS = 5_000;
+/** `last`: of these only what is not below the others. */
+export type Kill = (runs: readonly RunId[], asked: Asked, last?: readonly RunId[]) => Promise<Receipt>;
 
 /** Why what a run that has ended had begun is killed. */
 export const worksForNobody = (parent: RunId): Pick<Asked, 'reason' | 'by'> => ({
@@ -53,8 +53,12 @@ export interface KillPorts {
   seize<T>(run: RunId, fence: (live: Run | undefined) => Promise<T>): Promise<T>;
   /** As the registry has it. */
   find(run: RunId): Promise<Found>;
+  /** Another process, and it is alive. */
+  isElsewhere(owner: OwnerId): Promise<boolean>;
+  /** Stops what lives of it here. What of that, or of what was stopped before, goes on until it has ended. */
+  stop(run: RunId, live: Run | undefined, end: EntryOf<'run.killed'>): Stopped;
   /** Tells that process. Undefined: it did not answer. */
-  tell(open: OpenRun, graceMs: number): Promise<readonly StoppedActor[] | undefined>;
+  tell(open: Pick<OpenRun, 'run' | 'tenant' | 'owner'>, graceMs: number): Promise<readonly StoppedActor[] | undefined>;
   /** It has ended. */
   conclude(run: RunId, parent: OpenRun['parent'] | null | undefined): Promise<void>;
 }
@@ -65,6 +69,8 @@ const HERE: Found = { open: undefined, elsewhere: false };
 interface Began {
   definition: string;
   tenant: TenantId;
+  /** Who had it last. */
+  owner: OwnerId;
   children: readonly Child[];
   unknown: readonly string[];
   error?: unknown;
@@ -76,8 +82,6 @@ export interface Begun {
   tenant: TenantId;
   begun: Child;
 }
-
-type Stopping = ReturnType<Run['ending']['killed']>;
 
 export class Kills {
   readonly #ports: KillPorts;
@@ -102,7 +106,7 @@ export class Kills {
       try {
         const one = await this.#one(run, asked, child);
         if (one === undefined) return runs.delete(run);
-        const { killed, tenant, children, parent, error } = one;
+        const { killed, tenant, children, parent, error, concludes } = one;
         answers.push(killed.then((one) => void runs.set(run, one)));
         // It is killed, and what it has begun is still to be found.
         if (isRetryable(error)) throw error;
@@ -110,7 +114,7 @@ export class Kills {
         if (!below.every(Boolean)) return false;
         // K4.
         // The parent of one that was reached through it is killed: nobody there is to be told.
-        await this.#ports.conclude(run, child === undefined ? parent : null);
+        if (concludes) await this.#ports.conclude(run, child === undefined ? parent : null);
         return true;
       } catch (error) {
         left.push({ run, error });
@@ -150,6 +154,8 @@ export class Kills {
         children: readonly Child[];
         parent: OpenRun['parent'] | null | undefined;
         error?: unknown;
+        /** False: it is ending here, and whoever does that sees to what it had begun. */
+        concludes: boolean;
       }
     | undefined
   > {
@@ -178,49 +184,70 @@ export class Kills {
     });
     if (fenced === undefined) return undefined;
     const { live, found, parent, end } = fenced;
-    const { open, elsewhere } = found;
-    const stopping = end.type === 'run.killed' ? (live?.ending.killed(end) ?? []) : [];
-    const began = live === undefined ? await this.#began(run) : begunIn(live);
-    const { definition, tenant, children, unknown, error } = began;
+    const { open } = found;
     const wasKilled = end.type === 'run.killed';
-    const stopped = elsewhere ? this.#ports.tell(open, asked.graceMs) : answers(stopping, asked.graceMs, clock);
+    const stopping = wasKilled ? this.#ports.stop(run, live, end) : [];
+    // It was taken over and has ended there, and here nobody has noticed.
+    if (live !== undefined && live.end === undefined) live.ending.abandon(taken(run));
+    const began = live === undefined ? await this.#began(run) : begunIn(live);
+    const { definition, tenant, unknown, error } = began;
+    const owner = open?.owner ?? began.owner;
+    // Whoever has killed it before may have had it forgotten, and what was under way there has not ended yet.
+    const elsewhere = found.elsewhere || (wasKilled && live === undefined && (await this.#ports.isElsewhere(owner)));
+    const stopped = elsewhere
+      ? this.#ports.tell({ run, tenant, owner }, asked.graceMs)
+      : answers(stopping, asked.graceMs, clock);
     const killed = stopped.then((actors) => ({
       run,
       definition,
       status: end.type.slice('run.'.length) as RunStatus,
-      reason: end.type === 'run.killed' ? end.event.reason : asked.reason,
-      by: end.type === 'run.killed' ? end.event.by : asked.by,
+      reason: wasKilled ? end.event.reason : asked.reason,
+      by: wasKilled ? end.event.by : asked.by,
       seq: end.seq,
-      owner: live === undefined ? (elsewhere ? open.owner : null) : (live.owner as OwnerId),
+      owner: live === undefined && !elsewhere ? null : owner,
       answered: actors !== undefined,
       stopped: actors ?? [],
       inDoubt: wasKilled ? unknown : [],
       ms: clock.now() - since,
       ...(error !== undefined && { error }),
     }));
-    return { killed, tenant, children: wasKilled ? children : [], parent, ...(wasKilled && { error }) };
+    // One that has ended otherwise and is still registered may have left what it had begun.
+    const isOver = wasKilled || open !== undefined;
+    const children = wasKilled ? began.children : isOver ? await this.#registered(run, began.children) : [];
+    return { killed, tenant, children, parent, concludes: wasKilled || live === undefined, ...(isOver && { error }) };
+  }
+
+  async #registered(run: RunId, children: readonly Child[]): Promise<Child[]> {
+    const registered: Child[] = [];
+    for (const child of children)
+      if ((await this.#ports.find(child.run)).open?.parent?.run === run) registered.push(child);
+    return registered;
   }
 
   async #began(run: RunId): Promise<Began> {
     const children = new Map<RunId, Child>();
     const outcomes = new OutcomesUnknown();
-    let [definition, tenant] = ['', DEFAULT_TENANT];
+    let [definition, tenant, owner] = ['', DEFAULT_TENANT, NOBODY];
     try {
       for await (const { entry } of unseal(run, this.#ports.journal.read(run))) {
-        if (entry.type === 'run.created') ({ definition, tenant } = entry.event);
+        if (entry.type === 'run.recovered' || entry.type === 'run.forked') owner = ownerId(entry.event.owner);
+        else if (isBeginning(entry)) {
+          ({ definition, tenant } = entry.event);
+          owner = ownerId(entry.event.owner);
+        }
         const begun = childIn(entry);
         if (begun !== undefined) children.set(begun.run, begun);
         outcomes.note(entry);
       }
     } catch (error) {
-      return { definition, tenant, children: [...children.values()], unknown: outcomes.calls, error };
+      return { definition, tenant, owner, children: [...children.values()], unknown: outcomes.calls, error };
     }
-    return { definition, tenant, children: [...children.values()], unknown: outcomes.calls };
+    return { definition, tenant, owner, children: [...children.values()], unknown: outcomes.calls };
   }
 }
 
 /** When each has stopped and what it was doing has ended, or the grace period is over. */
-export async function answers(stopping: Stopping, graceMs: number, clock: Clock): Promise<StoppedActor[]> {
+export async function answers(stopping: Stopped, graceMs: number, clock: Clock): Promise<StoppedActor[]> {
   const since = clock.now();
   const ms = (): number => clock.now() - since;
   const works = stopping.some(({ work }) => work !== undefined);
@@ -245,6 +272,7 @@ export async function answers(stopping: Stopping, graceMs: number, clock: Clock)
 const begunIn = (live: Run): Began => ({
   definition: live.beginning.event.definition,
   tenant: live.beginning.event.tenant,
+  owner: live.owner as OwnerId,
   children: live.calls.children.all,
   unknown: live.calls.doubts.unknown,
 });

@@ -1,9 +1,11 @@
 import type { Journal } from '../../src/backend.ts';
 import type { Clock } from '../../src/clock.ts';
+import type { EntryOf } from '../../src/protocol/entry.ts';
 import type { OwnerId, RunId } from '../../src/protocol/ids.ts';
 import type { StoppedActor } from '../../src/protocol/receipt.ts';
 import { readEnd } from '../owner.ts';
 import type { Run } from '../run.ts';
+import type { Stopped } from '../run/ending.ts';
 import type { Adopting } from './adopting.ts';
 import type { Creating } from './creating.ts';
 import { answers } from './kills.ts';
@@ -36,6 +38,8 @@ export class Lost {
   readonly #ports: LostPorts;
   /** Whoever took one away may ask what was stopped here. */
   readonly #runs = new Map<RunId, Run>();
+  /** Of runs that were killed, what has not stopped yet: no more than calls that go on. */
+  readonly #stopping = new Map<RunId, Stopped>();
 
   constructor(ports: LostPorts) {
     this.#ports = ports;
@@ -62,6 +66,18 @@ export class Lost {
     });
   }
 
+  /** What stops of one that is killed. Somebody else who kills it waits for the same. */
+  stop(id: RunId, live: Run | undefined, end: EntryOf<'run.killed'>): Stopped {
+    const before = this.#stopping.get(id);
+    if (before !== undefined) return before;
+    const stopped = live?.ending.killed(end) ?? [];
+    const works = stopped.flatMap(({ work }) => work ?? []);
+    if (works.length === 0) return stopped;
+    this.#stopping.set(id, stopped);
+    void Promise.all(works).then(() => this.#stopping.delete(id));
+    return stopped;
+  }
+
   /** Somebody has killed it, perhaps. What has stopped here; undefined: it does not live here, nor did it, or nobody has. */
   async killed(id: RunId, asked: Killed): Promise<readonly StoppedActor[] | undefined> {
     try {
@@ -80,15 +96,15 @@ export class Lost {
     await adopting.of(id)?.catch(() => {});
     const live = this.#ports.live.get(id) ?? this.#runs.get(id);
     // It has stopped already, of what it could not record any more.
-    if (live === undefined && !parked.has(id)) return owner === this.#ports.owner ? [] : undefined;
+    if (live === undefined && !parked.has(id) && !this.#stopping.has(id))
+      return owner === this.#ports.owner ? [] : undefined;
     const end = await readEnd(journal, id);
     if (end?.type !== 'run.killed') return undefined;
     parked.remove(id);
     // Whoever has killed it may not live to forget it.
     this.#ports.loose.add(id);
     await live?.ending.release();
-    const stopping = live?.ending.killed(end) ?? [];
-    return answers(stopping, graceMs, clock);
+    return answers(this.stop(id, live, end), graceMs, clock);
   }
 
   /** Signals were missed: it was killed or taken over, perhaps. */

@@ -80,7 +80,12 @@ export class Register {
   async find(run: RunId): Promise<Found> {
     const { open } = await this.get(run);
     if (open === undefined) return { open, elsewhere: false };
-    return { open, elsewhere: open.owner !== this.#backend.owner && (await this.#backend.alive(open.owner)) };
+    return { open, elsewhere: await this.isElsewhere(open.owner) };
+  }
+
+  /** Another process, and it is alive. */
+  async isElsewhere(owner: OwnerId): Promise<boolean> {
+    return owner !== this.#backend.owner && this.#backend.alive(owner);
   }
 
   /** Somebody who is alive has it. */

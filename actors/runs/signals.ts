@@ -130,12 +130,16 @@ export class Signals {
     const { run, tenant, data } = await this.#read(payload, subject);
     const stopped = await heard.kill(run, checkedKilled(data));
     if (stopped === undefined || reply === undefined) return;
-    // As many as fit: that it has stopped is told in any case.
-    for (let some = stopped.slice(0, MAX_STOPPED); ; some = some.slice(0, some.length >> 1)) {
+    // As many as fit, first of all what has not stopped; that the others have is told in any case.
+    const worst = stopped.toSorted((a, b) => Number(b.ms === null) - Number(a.ms === null));
+    for (let many = MAX_STOPPED; ; many >>= 1) {
+      const told = new Set(worst.slice(0, many));
       try {
-        return reply(await this.#envelope(tenant, 'troupe.run.stopped', { stopped: some }));
+        return reply(
+          await this.#envelope(tenant, 'troupe.run.stopped', { stopped: stopped.filter((one) => told.has(one)) }),
+        );
       } catch (error) {
-        if (some.length === 0) throw error;
+        if (told.size === 0) throw error;
       }
     }
   }

@@ -1,4 +1,5 @@
 import type { Registered, Registry, Unwatch } from '../../src/backend.ts';
+import { encode } from '../../src/codec.ts';
 import { OverloadedError } from '../../src/protocol/errors.ts';
 import type { KillSwitch, Width } from '../../src/protocol/receipt.ts';
 
@@ -16,7 +17,8 @@ export interface Reached {
 }
 
 const KEY = 'kill.switches';
-const MAX_SWITCHES = 500;
+/** Of those that are narrower than everything: that fits in beside them, whatever its reason. */
+const MAX_BYTES = 32 * 1024;
 
 export const reaches = (width: Width, { tenant, definition }: Reached): boolean => {
   if ('tenant' in width) return width.tenant === tenant;
@@ -52,9 +54,9 @@ export class Switches {
     );
   }
 
-  /** Something is, as far as this process knows. */
-  get any(): boolean {
-    return this.#thrown.length > 0;
+  /** As this process knows them. */
+  get thrown(): readonly KillSwitch[] {
+    return this.#thrown;
   }
 
   /** As this process knows it, at most 200 ms old. */
@@ -75,11 +77,14 @@ export class Switches {
   async throw(thrown: KillSwitch): Promise<void> {
     await this.#change((before) => {
       if (before.some((one) => same(one, thrown))) return before;
-      if (before.length >= MAX_SWITCHES)
-        throw new OverloadedError(`${before.length} kill switches are thrown already; lift one, or kill everything.`, {
-          switches: before.length,
-        });
-      return [...before, thrown];
+      const after = [...before, thrown];
+      const bytes = encode(after.filter((one) => !('all' in one))).byteLength;
+      if (bytes > MAX_BYTES && !('all' in thrown))
+        throw new OverloadedError(
+          `${before.length} kill switches are thrown already, and with this one they and their reasons take ${bytes} bytes of at most ${MAX_BYTES}; lift one, give a shorter reason, or kill everything.`,
+          { switches: before.length, bytes, limit: MAX_BYTES },
+        );
+      return after;
     });
   }
 

@@ -2,13 +2,13 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { fromPromise, setup, spawnChild } from 'xstate';
 import { z } from 'zod';
-import { childRun, durable, tool, UnreachableError, type DurableDefinition } from '../../src/index.ts';
+import { childRun, durable, tool, toolActor, type DurableDefinition } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
-import { SimulatedClock, still, until } from '../support/simulatedClock.ts';
+import { pass, SimulatedClock, still, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
 import { openedWith } from '../support/opened.ts';
 
-/** Kills, from one run to all there are, and what their receipts say. */
+/** Kills of runs, and what their receipts say. */
 
 const opened = openedWith({ report: () => {}, principal: 'ana' });
 
@@ -137,6 +137,29 @@ describe('a kill of a run', () => {
     expect(stopped.length).toBeGreaterThan(50);
   });
 
+  test('in another process names what has not stopped also among more than fit in a message', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const idle = setup({}).createMachine({});
+    const deaf = tool({
+      name: 'deaf',
+      description: 'Ignores its signal',
+      inputSchema: z.object({}),
+      execute: () => new Promise(() => {}),
+    });
+    const machine = setup({ actors: { idle, deaf: toolActor(deaf) } }).createMachine({
+      entry: Array.from({ length: 2_100 }, (_, index) => spawnChild('idle', { id: `idle-${index}` })),
+      initial: 'on',
+      states: { on: { always: 'calling' }, calling: { invoke: { src: 'deaf', input: {} } } },
+    });
+    const owner = await opened({ backend: store, clock });
+    const other = await opened({ backend: store, clock });
+    await owner.start(durable(machine, { name: 'many', version: '1' }), undefined, { id: 'x' });
+    await still();
+    const killing = other.kill('x', 'enough', { grace: '1s' });
+    await pass(clock, 3_000);
+    expect((await killing).unanswered).toEqual([{ run: 'x', actor: expect.stringContaining('attempt') }]);
+  });
+
   test('in another process is answered by it, with what stopped there', async () => {
     const store = new FaultyStore();
     const working = new Working();
@@ -210,128 +233,9 @@ test('a run that was killed before its end was recorded is killed, in a replay, 
   expect([run.status, (await troupe.replay('x')).status]).toEqual([status, status]);
 });
 
-describe('a kill switch', () => {
-  test('that is lifted before its runs were reached lets them go on', async () => {
-    const store = new FaultyStore();
-    const working = new Working();
-    const owner = await opened({ backend: store });
-    const other = await opened({ backend: store });
-    const machine = setup({
-      types: { events: {} as { type: 'GO' } },
-      actors: { work: fromPromise(() => Promise.resolve()) },
-    }).createMachine({
-      initial: 'idle',
-      states: { idle: { on: { GO: 'on' } }, on: { invoke: { src: 'work', onDone: 'done' } }, done: { type: 'final' } },
-    });
-    const run = await owner.start(durable(machine, { name: 'idle', version: '1' }), undefined, { id: 'x' });
-    // Its kill cannot be written, so that the run is only held.
-    for (let times = 0; times < 2; times += 1) store.failOnce('append', new Error('refused'), 'x');
-    const killing = other.kill({ definition: 'idle' }, 'stop', { grace: 0 });
-    const sent = run.send({ type: 'GO' }).catch(() => {});
-    await killing;
-    await other.lift({ definition: 'idle' });
-    await sent;
-    await still();
-    expect(working.begun).toBe(0);
-    expect(['completed', 'killed']).toContain((await run.result()).metadata.status);
-  });
-
-  test.each(['lifts it', 'begins another'])(
-    'that is not any more lets what was held go on where its process %s before it is told of that',
-    async (learns) => {
-      const store = new FaultyStore();
-      let worked = 0;
-      const machine = setup({
-        types: { events: {} as { type: 'GO' } },
-        actors: { work: fromPromise(() => Promise.resolve((worked += 1))) },
-      }).createMachine({
-        initial: 'idle',
-        states: {
-          idle: { on: { GO: 'on' } },
-          on: { invoke: { src: 'work', onDone: 'done' } },
-          done: { type: 'final' },
-        },
-      });
-      const definition = durable(machine, { name: 'idle', version: '1' });
-      const owner = await opened({ backend: store });
-      const other = await opened({ backend: store });
-      const run = await owner.start(definition, undefined, { id: 'x' });
-      store.failOnce('append', new Error('refused'), 'x');
-      const { left } = await other.kill({ definition: 'idle' }, 'stop', { grace: 0 });
-      expect(left.map(({ run: one }) => one)).toEqual(['x']);
-      await run.send({ type: 'GO' });
-      await still();
-      expect(worked).toBe(0);
-      const watches = store.holdWatches();
-      if (learns === 'lifts it') await owner.lift({ definition: 'idle' });
-      else {
-        await other.lift({ definition: 'idle' });
-        await owner.start(definition);
-      }
-      watches.release();
-      await still();
-      expect(worked).toBe(1);
-      expect((await run.result()).metadata.status).toBe('completed');
-    },
-  );
-
-  test('that holds a run is what is in the way of a call that somebody lets begin again', async () => {
-    const store = new FaultyStore();
-    const working = new Working();
-    const definition = working.definition('irreversible');
-    const options = { backend: store, definitions: [definition] };
-    const first = await opened(options);
-    await first.start(definition, undefined, { id: 'x' });
-    await until(() => working.begun === 1, 'the call has begun');
-    await first.close();
-    const owner = await opened(options);
-    const run = await owner.attach('x');
-    store.failOnce('append', new Error('refused'), 'x');
-    const { left } = await (await opened({ backend: store })).kill({ definition: 'working' }, 'stop', { grace: 0 });
-    expect(left.map(({ run: one }) => one)).toEqual(['x']);
-    await still();
-    await expect(run.resolve('body/work', { retry: true })).rejects.toMatchObject({
-      code: 'INVALID_STATE_TRANSITION',
-      message: expect.stringContaining('not lifted') as unknown,
-    });
-    await owner.lift({ definition: 'working' });
-    await run.resolve('body/work', { retry: true });
-    expect(working.begun).toBe(2);
-  });
-
-  test('of a tenant reaches its runs in every process and no other, and nothing of it begins until it is lifted', async () => {
-    const store = new FaultyStore();
-    const [here, there] = [new Working(), new Working()];
-    const first = await opened({ backend: store });
-    const second = await opened({ backend: store });
-    const near = here.definition();
-    for (const tenant of ['acme', 'other']) await first.start(near, undefined, { id: `of-${tenant}`, tenant });
-    await until(() => here.running === 2, 'both of them work');
-    const far = there.definition();
-    await second.start(far, undefined, { id: 'far', tenant: 'acme' });
-    await until(() => there.running === 1, 'it works there');
-    const receipt = await first.kill({ tenant: 'acme' }, 'overdue', { by: 'bob' });
-    expect(receipt.runs.map(({ run }) => run).sort()).toEqual(['far', 'of-acme']);
-    expect([here.running, there.running]).toEqual([1, 0]);
-    expect(await second.switches()).toMatchObject([{ tenant: 'acme', reason: 'overdue', by: 'bob' }]);
-    for (const [troupe, definition] of [
-      [first, near],
-      [second, far],
-    ] as const)
-      await expect(troupe.start(definition, undefined, { tenant: 'acme' })).rejects.toMatchObject({ code: 'KILLED' });
-    await second.start(far, undefined, { id: 'of-nobody' });
-    expect(await second.lift({ tenant: 'acme' })).toBe(true);
-    expect(await second.lift({ tenant: 'acme' })).toBe(false);
-    await second.start(far, undefined, { id: 'again', tenant: 'acme' });
-    expect((await first.runs({ status: 'running' })).map(({ run }) => run).sort()).toEqual([
-      'again',
-      'of-nobody',
-      'of-other',
-    ]);
-  });
-
-  test('has a receipt of all that it has stopped, here and elsewhere, and of what ignores that', async () => {
-    const store = new FaultyStore();
+describe('two kills of a run at once', () => {
+  test('both wait for what has not stopped, and both name it', async () => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
     let begun = 0;
     const deaf = tool({
       name: 'deaf',
@@ -342,104 +246,90 @@ describe('a kill switch', () => {
         return new Promise(() => {});
       },
     });
-    const clock = new SimulatedClock();
-    const first = await opened({ backend: store, clock });
-    const second = await opened({ backend: store, clock });
-    await first.start(deaf, {}, { id: 'here', tenant: 'acme' });
-    await second.start(deaf, {}, { id: 'there', tenant: 'acme' });
-    await until(() => begun === 2, 'both work');
-    const killing = first.kill({ tenant: 'acme' }, 'overdue', { grace: '500ms' });
-    await still();
-    clock.increment(500);
-    const { runs, unanswered } = await killing;
-    for (const { stopped } of runs) expect(stopped.map(({ actor }) => actor)).toContain('body/attempt');
-    expect(unanswered.toSorted((a, b) => a.run.localeCompare(b.run))).toEqual([
-      { run: 'here', actor: 'body/attempt' },
-      { run: 'there', actor: 'body/attempt' },
-    ]);
-  });
-
-  test('is taken up by those whose runs it reaches, where whoever has thrown it does not come to them', async () => {
-    const store = new FaultyStore();
-    const clock = new SimulatedClock();
-    const working = new Working();
     const owner = await opened({ backend: store, clock });
-    const other = await opened({ backend: store, clock });
-    const run = await owner.start(working.definition(), undefined, { id: 'x' });
-    await until(() => working.running === 1, 'it works');
-    for (let times = 0; times < 2; times += 1) store.failOnce('append', new Error('refused'), 'x');
-    const { left } = await other.kill({ all: true }, 'stop', { grace: 0 });
-    expect(left.map(({ run: one }) => one)).toEqual(['x']);
-    expect(working.running).toBe(1);
-    for (let seconds = 0; seconds < 4; seconds += 1) {
-      clock.increment(1_000);
-      await still();
-    }
-    expect(working.running).toBe(0);
-    expect((await run.result()).metadata.status).toBe('killed');
+    const others = [await opened({ backend: store, clock }), await opened({ backend: store, clock }), owner];
+    await owner.start(deaf, {}, { id: 'x' });
+    await until(() => begun === 1, 'it works');
+    // What tells of kills is loaded.
+    await others[0]?.kill('none').catch(() => {});
+    const killing = others.map((troupe, n) => troupe.kill('x', `by ${n}`, { grace: '2s' }));
+    await pass(clock, 8_000);
+    for (const receipt of await Promise.all(killing))
+      expect(receipt).toMatchObject({ status: 'killed', unanswered: [{ run: 'x', actor: 'body/attempt' }] });
   });
+});
 
-  test('stops what it has killed also where nobody could be told, two seconds later', async () => {
-    const store = new FaultyStore();
-    const clock = new SimulatedClock();
-    const working = new Working();
+describe('a kill of a run that has ended', () => {
+  test.each(['by its run', 'by all'])('elsewhere, while here it seemed to live, stops it here (%s)', async (how) => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const aborted: string[] = [];
+    const working = (name: string) =>
+      durable(
+        setup({
+          types: { events: {} as { type: 'GO' } },
+          actors: {
+            work: fromPromise<unknown>(({ signal }) => {
+              signal.addEventListener('abort', () => aborted.push(name));
+              return new Promise<never>(() => {});
+            }),
+          },
+        }).createMachine({
+          initial: 'on',
+          states: { on: { invoke: { src: 'work' }, on: { GO: 'done' } }, done: { type: 'final' } },
+        }),
+        { name: 'working', version: '1' },
+      );
     const owner = await opened({ backend: store, clock });
-    const other = await opened({ backend: store, clock });
-    const run = await owner.start(working.definition(), undefined, { id: 'x' });
-    await until(() => working.running === 1, 'it works');
+    const run = await owner.start(working('here'), undefined, { id: 'x' });
     await still();
-    store.failOnce('request', new UnreachableError('nobody', {}));
-    const { unanswered } = await other.kill({ all: true }, 'stop', { grace: 0 });
-    expect(unanswered).toEqual([{ run: 'x', actor: null }]);
-    expect(await store.registered()).toEqual([]);
-    for (let halves = 0; halves < 4; halves += 1) {
-      expect(working.running).toBe(1);
-      clock.increment(500);
-      await still();
-    }
-    expect(working.running).toBe(0);
-    expect((await run.result()).metadata.status).toBe('killed');
+    for (const one of store.owners) store.takenForGone.add(one);
+    const other = await opened({ backend: store, clock, definitions: [working('there')], recover: false });
+    await other.recover('x');
+    await (await other.attach('x')).send({ type: 'GO' });
+    await still();
+    if (how === 'by its run') await run.kill();
+    else await other.kill({ all: true });
+    await pass(clock, 5_000);
+    expect(aborted).toEqual(['there', 'here']);
+    expect((await run.result()).metadata.status).toBe('completed');
   });
 
-  test('of a definition, or of everything, reaches what rests and what nobody has', async () => {
-    const store = new FaultyStore();
-    const working = new Working();
-    const definition = working.definition();
-    const first = await opened({ backend: store });
-    await first.start(definition, undefined, { id: 'left' });
+  test('reaches what it had begun and left', async () => {
+    const [store, clock, working] = [new FaultyStore(), new SimulatedClock(), new Working()];
+    const child = working.definition();
+    const machine = setup({
+      types: { events: {} as { type: 'GO' } },
+      actors: { child: childRun(child) },
+    }).createMachine({
+      initial: 'on',
+      states: { on: { invoke: { src: 'child' }, on: { GO: 'off' } }, off: { type: 'final' } },
+    });
+    const parent = durable(machine, { name: 'parent', version: '1' });
+    const shared = { backend: store, clock, definitions: [parent, child] };
+    const first = await opened(shared);
+    await first.start(parent, undefined, { id: 'p' });
+    await until(() => working.running === 1, 'its child works');
     await still();
+    const left = (await first.runs()).find(({ run }) => run !== 'p')?.run ?? '';
     await first.close();
-    const second = await opened({ backend: store, recover: false });
-    const receipt = await second.kill({ definition: 'working' });
-    expect(receipt.runs).toMatchObject([{ run: 'left', status: 'killed', owner: null }]);
-    await second.kill({ all: true });
-    const third = await opened({ backend: store });
-    const machine = tool({ name: 'other', description: '', inputSchema: z.object({}), execute: () => 1 });
-    await expect(third.start(machine, {})).rejects.toMatchObject({ code: 'KILLED' });
-    await third.lift({ definition: 'working' });
-    await third.lift({ all: true });
-    expect(await third.execute(machine, {})).toBe(1);
-  });
-
-  test('holds a run that was created while it was thrown', async () => {
-    const store = new FaultyStore();
-    const working = new Working();
-    const first = await opened({ backend: store });
-    const second = await opened({ backend: store });
-    const held = store.holdOnce('append');
-    const starting = first.start(working.definition(), undefined, { id: 'x' });
-    await held.reached;
-    await second.kill({ all: true }, 'stop');
-    held.release();
-    await expect(starting).rejects.toMatchObject({ code: 'KILLED' });
+    // Parent and child go on in two processes; that of the parent cannot kill the child, and dies.
+    const second = await opened({ ...shared, recover: false });
+    await second.recover(left);
     await still();
-    expect(working.begun).toBe(0);
-    expect((await first.runs()).every(({ status }) => status === 'killed')).toBe(true);
-  });
-
-  test('that is none is refused', async () => {
-    const troupe = await opened();
-    for (const width of [{}, { tenant: 'a b' }, { all: false }, { tenant: 'a', all: true }])
-      await expect(troupe.kill(width as { all: true })).rejects.toMatchObject({ code: 'VALIDATION' });
+    const third = await opened({ ...shared, recover: false });
+    await third.recover('p');
+    store.refused.add(left);
+    await (await third.attach('p')).send({ type: 'GO' });
+    await still();
+    await third.close();
+    store.refused.delete(left);
+    expect(working.running).toBe(1);
+    const { runs } = await second.kill('p');
+    expect(runs.map(({ run, status }) => [run, status])).toEqual([
+      ['p', 'completed'],
+      [left, 'killed'],
+    ]);
+    expect(working.running).toBe(0);
+    expect(await store.registered()).toEqual([]);
   });
 });

@@ -1,4 +1,11 @@
-import { ClosedError, embedded, type Backend, type BackendFactory, type OwnerId } from '../../src/index.ts';
+import {
+  ClosedError,
+  embedded,
+  StorageError,
+  type Backend,
+  type BackendFactory,
+  type OwnerId,
+} from '../../src/index.ts';
 
 /** `get` and `put`: of an unfinished run; `written`: one that is done, and not acknowledged; `budget`: a put of a tenant's; `tail`: what it says is old when it comes. */
 type Operation = 'append' | 'get' | 'put' | 'written' | 'budget' | 'read' | 'tail' | 'request';
@@ -44,6 +51,9 @@ export class FaultyStore implements BackendFactory {
     };
   }
 
+  /** What these owners append, or what is appended to these journals, is refused for as long as they stand here. */
+  readonly refused = new Set<string>();
+
   /** Others take these owners for gone; they go on. */
   readonly takenForGone = new Set<OwnerId>();
 
@@ -86,6 +96,7 @@ export class FaultyStore implements BackendFactory {
         append: async (...entries) => {
           this.appends += 1;
           await this.#take('append', owner, entries[0]);
+          if (this.refused.has(owner) || this.refused.has(entries[0])) throw new StorageError('refused', {});
           return journal.append(...entries);
         },
         read: (run, from) => this.#counted(run, journal.read(run, from), owner),

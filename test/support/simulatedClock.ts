@@ -102,3 +102,11 @@ export async function quiet(clock: SimulatedClock, busy: () => boolean, revision
 export async function still(): Promise<void> {
   for (let turns = 0; turns < 20; turns += 1) await turn();
 }
+
+/** Time passes in steps, and after each whatever is due has its turns. */
+export async function pass(clock: SimulatedClock, ms: number, step = 250): Promise<void> {
+  for (let passed = 0; passed < ms; passed += step) {
+    clock.increment(step);
+    await still();
+  }
+}
