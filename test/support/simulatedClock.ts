@@ -1,5 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Clock } from '../../src/clock.ts';
+// Loaded when it is needed first, which takes time that is not simulated.
+import '../../src/frame.ts';
 
 interface Timeout {
   at: number;
