@@ -76,6 +76,30 @@ describe('a kill switch', () => {
     },
   );
 
+  test('that holds a run is what is in the way of a call that somebody lets begin again', async () => {
+    const store = new FaultyStore();
+    const working = new Working();
+    const definition = working.definition('irreversible');
+    const options = { backend: store, definitions: [definition] };
+    const first = await opened(options);
+    await first.start(definition, undefined, { id: 'x' });
+    await until(() => working.begun === 1, 'the call has begun');
+    await first.close();
+    const owner = await opened(options);
+    const run = await owner.attach('x');
+    store.failOnce('append', new Error('refused'), 'x');
+    const { left } = await (await opened({ backend: store })).kill({ definition: 'working' }, 'stop', { grace: 0 });
+    expect(left.map(({ run: one }) => one)).toEqual(['x']);
+    await still();
+    await expect(run.resolve('body/work', { retry: true })).rejects.toMatchObject({
+      code: 'INVALID_STATE_TRANSITION',
+      message: expect.stringContaining('not lifted') as unknown,
+    });
+    await owner.lift({ definition: 'working' });
+    await run.resolve('body/work', { retry: true });
+    expect(working.begun).toBe(2);
+  });
+
   test('of a tenant reaches its runs in every process and no other, and nothing of it begins until it is lifted', async () => {
     const store = new FaultyStore();
     const [here, there] = [new Working(), new Working()];
