@@ -418,8 +418,16 @@ export const planted: readonly Planted[] = [
     name: 'children-outlive-a-kill',
     promise: 'K1',
     file: 'actors/runs/kills.ts',
-    find: `children: wasKilled ? children : [], parent,`,
-    replace: `children: wasKilled ? children.slice(0, 0) : [], parent,`,
+    find: `wasKilled ? began.children : isOver`,
+    replace: `wasKilled ? began.children.slice(0, 0) : isOver`,
+  },
+  {
+    name: 'owner-leaves-what-is-switched-off',
+    promise: 'L1',
+    file: 'actors/runs/wideKills.ts',
+    find: `      void this.#killDue();
+`,
+    replace: ``,
   },
   {
     name: 'child-begins-before-its-intent',
