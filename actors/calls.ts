@@ -60,7 +60,7 @@ export class Calls {
   readonly #intents = new Map<string, Pending | number>();
   /** Begins when its intent is acknowledged, by leaf. */
   readonly #waiting = new Map<string, Waiting>();
-  /** That its budget is spent is on its way to the journal: until then nothing begins. */
+  /** Until it is on record nothing begins. */
   #exceeded = false;
 
   constructor(gate: Gate, pump: Pump, host: Host) {
@@ -102,6 +102,11 @@ export class Calls {
       return true;
     }
     return false;
+  }
+
+  /** That its budget is spent is on its way to the journal. */
+  get exceeding(): boolean {
+    return this.#exceeded;
   }
 
   /** Calls have been under way for as long as they may. */

@@ -11,7 +11,7 @@ import type { RunId } from './protocol/ids.ts';
  *     begin again, that is another call: the one before costs what it had reserved.
  * L2. A begin takes a step. What it reserves is held until the call has ended, and then it costs what its end says; where that says nothing,
  *     what it had reserved, or nothing if it was not performed.
- * L3. A call that was abandoned costs what it had reserved, and so do those that are open when the run ends, unless that says more.
+ * L3. A call that was abandoned, or is open when the run ends, costs what is said there; where that says nothing, what it had reserved.
  * L4. Time counts while a call is under way and the run is not paused; not before somebody who took the run over has begun a call again, and
  *     of what a kill ends only what it says.
  * L5. The time of a call that has begun a run is the time of that run, which may wait for somebody: when it has ended, at least so much has

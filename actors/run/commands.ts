@@ -2,10 +2,15 @@ import type { AnyMachineSnapshot } from 'xstate';
 import { asFailure, toEvent } from '../../src/codec.ts';
 import { RESOURCES } from '../../src/protocol/amount.ts';
 import type { Beginning, Budget, Child, Entry } from '../../src/protocol/entry.ts';
-import { StorageFullError, TroupeError, ValidationError } from '../../src/protocol/errors.ts';
+import {
+  InvalidStateTransitionError,
+  StorageFullError,
+  TroupeError,
+  ValidationError,
+} from '../../src/protocol/errors.ts';
 import type { RunId } from '../../src/protocol/ids.ts';
 import { causeOf, postOf, type Message, type Post } from '../../src/protocol/inbox.ts';
-import { illegal } from '../../src/protocol/lifecycle.ts';
+import { allowedIn, illegal } from '../../src/protocol/lifecycle.ts';
 import { decided } from '../approvals.ts';
 import type { Calls } from '../calls.ts';
 import type { Ack, Pump } from '../pump.ts';
@@ -132,6 +137,7 @@ export class Commands {
       case 'pause':
         return this.#inTurn(async () => {
           this.#must('pause');
+          this.#mustHaveLeft();
           // What asks from now on comes after it.
           this.#pausing = true;
           const event = { reason: message.reason, by };
@@ -202,6 +208,16 @@ export class Commands {
       `Run ${run} works for ${parent?.call} of run ${parent?.run}, which holds back ${begun?.[over]} ${over} for it: it cannot go on with ${asked[over]}. Resume it within that, or kill it and give its childRun a larger budget.`,
       { run, path: `budget.${over}`, limit: begun?.[over] },
     );
+  }
+
+  /** What comes of a spent budget is recorded before a pause could be, and none of that can be paused. @throws InvalidStateTransitionError */
+  #mustHaveLeft(): void {
+    const { id: run } = this.#run;
+    if (this.#calls.exceeding)
+      throw new InvalidStateTransitionError(
+        `Run ${run} has spent its budget, and what comes of that is being recorded: look at its status, then pause it if it is still running.`,
+        { run, state: 'running', event: 'pause', allowed: allowedIn('running').filter((one) => one !== 'pause') },
+      );
   }
 
   /** @throws InvalidStateTransitionError */

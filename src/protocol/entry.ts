@@ -120,7 +120,7 @@ export interface EntryEvents {
   /** What was thrown: a `Failure` for an Error, otherwise the thrown value itself. `begun`: in a fork, in place of an output. */
   'leaf.failed': { error: unknown; begun?: Begin; cost?: Limits; by?: string };
   'leaf.emitted': { event: unknown };
-  /** Begun, then its state was left: what it had reserved counts as spent, all of a child run's too, and what it had spent beyond that. */
+  /** Begun, then its state was left: what it had reserved counts as spent, all of a child run's too, and what it had spent beyond that. A `cost` of nothing: left before it began. */
   'leaf.abandoned': null | { cost: Limits };
   'timer.fired': null;
   /** `by`: absent where the run has said it to itself. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { fromPromise, setup } from 'xstate';
 import { z } from 'zod';
-import { durable, StorageFullError, tool } from '../../src/index.ts';
+import { durable, StorageFullError, tool, toolActor } from '../../src/index.ts';
 import { entriesOf } from '../support/entries.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, still, until } from '../support/simulatedClock.ts';
@@ -292,3 +292,43 @@ describe('a run that is held', () => {
     expect(await settled).toBe('waiting');
   });
 });
+
+test.each(['handBack', 'pause', 'fail'] as const)(
+  'a pause while it is being recorded that the budget is spent is refused (%s)',
+  async (onExhausted) => {
+    const store = new FaultyStore();
+    const search = tool({
+      name: 'search',
+      description: 'Searches',
+      inputSchema: z.object({}),
+      cost: { usd: 0.5 },
+      execute: () => 1,
+    });
+    const machine = setup({
+      types: { events: {} as { type: 'GO' } | { type: 'troupe.wrapUp' } },
+      actors: { search: toolActor(search) },
+    }).createMachine({
+      initial: 'idle',
+      on: { 'troupe.wrapUp': '.last' },
+      states: { idle: { on: { GO: 'searching' } }, searching: { invoke: { src: 'search', input: {} } }, last: {} },
+    });
+    const troupe = await opened({ backend: store });
+    const definition = durable(machine, { name: 'searching', version: '1' });
+    const run = await troupe.start(definition, undefined, { id: 'x', budget: { usd: 0.4, onExhausted } });
+    await still();
+    const held = new Promise<ReturnType<FaultyStore['holdOnce']>>((resolve) => {
+      const off = run.on('message.received', () => {
+        off();
+        resolve(store.holdOnce('append'));
+      });
+    });
+    await run.send({ type: 'GO' });
+    const { reached, release } = await held;
+    await reached;
+    await expect(run.pause('lunch')).rejects.toMatchObject({ code: 'INVALID_STATE_TRANSITION' });
+    release();
+    await still();
+    const status = { handBack: 'wrappingUp', pause: 'paused', fail: 'failed' }[onExhausted];
+    expect([run.status, (await run.summary()).status]).toEqual([status, status]);
+  },
+);
