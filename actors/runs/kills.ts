@@ -186,10 +186,12 @@ export class Kills {
     const { live, found, parent, end } = fenced;
     const { open } = found;
     const wasKilled = end.type === 'run.killed';
+    // What was written and not acknowledged its owner does not know.
+    const knows = live !== undefined && end.seq <= live.position.seq + 1;
     const stopping = wasKilled ? this.#ports.stop(run, live, end) : [];
     // It was taken over and has ended there, and here nobody has noticed.
     if (live !== undefined && live.end === undefined) live.ending.abandon(taken(run));
-    const began = live === undefined ? await this.#began(run) : begunIn(live);
+    const began = knows ? begunIn(live) : await this.#began(run);
     const { definition, tenant, unknown, error } = began;
     const owner = open?.owner ?? began.owner;
     // Whoever has killed it before may have had it forgotten, and what was under way there has not ended yet.

@@ -2,7 +2,15 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { fromPromise, setup, spawnChild } from 'xstate';
 import { z } from 'zod';
-import { childRun, durable, tool, toolActor, type DurableDefinition } from '../../src/index.ts';
+import {
+  childRun,
+  durable,
+  StorageError,
+  StorageFullError,
+  tool,
+  toolActor,
+  type DurableDefinition,
+} from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { pass, SimulatedClock, still, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
@@ -111,6 +119,27 @@ describe('a kill of a run', () => {
     // Whoever comes to begin it finds its tombstone.
     const again = await other.kill('root');
     expect(again.runs.every(({ status }) => status === 'killed')).toBe(true);
+  });
+
+  test('reaches what its owner does not know to be on record', async () => {
+    const [store, clock, working] = [new FaultyStore(), new SimulatedClock(), new Working()];
+    const machine = setup({ actors: { child: childRun(working.definition()) } }).createMachine({
+      initial: 'calling',
+      states: { calling: { invoke: { src: 'child' } } },
+    });
+    const troupe = await opened({ backend: store, clock });
+    await troupe.start(durable(machine, { name: 'parent', version: '1' }), undefined, { id: 'p' });
+    // The begin of its child is written, and seems to have failed; then the store is full.
+    store.failOnce('appended', new StorageError('timed out, perhaps done', {}), 'p');
+    await still();
+    store.failOnce('append', new StorageFullError('full', {}), 'p');
+    const killing = troupe.kill('p');
+    await pass(clock, 3_000);
+    expect((await killing).runs.map(({ definition, status }) => `${definition} ${status}`)).toEqual([
+      'parent killed',
+      'working killed',
+    ]);
+    expect(working.begun).toBe(0);
   });
 
   test('is refused at the door where it would wait longer than an hour', async () => {

@@ -7,8 +7,8 @@ import {
   type OwnerId,
 } from '../../src/index.ts';
 
-/** `get` and `put`: of an unfinished run; `written`: one that is done, and not acknowledged; `budget`: a put of a tenant's; `tail`: what it says is old when it comes. */
-type Operation = 'append' | 'get' | 'put' | 'written' | 'budget' | 'read' | 'tail' | 'request';
+/** `appended`: one that is done, and not acknowledged; `get` and `put`: of an unfinished run; `written`: as `appended`, of a put; `budget`: a put of a tenant's; `tail`: what it says is old when it comes. */
+type Operation = 'append' | 'appended' | 'get' | 'put' | 'written' | 'budget' | 'read' | 'tail' | 'request';
 
 /** One store in memory that outlives the troupes opened on it, and fails or waits where it is told to. */
 export class FaultyStore implements BackendFactory {
@@ -97,7 +97,9 @@ export class FaultyStore implements BackendFactory {
           this.appends += 1;
           await this.#take('append', owner, entries[0]);
           if (this.refused.has(owner) || this.refused.has(entries[0])) throw new StorageError('refused', {});
-          return journal.append(...entries);
+          const appended = await journal.append(...entries);
+          await this.#take('appended', owner, entries[0]);
+          return appended;
         },
         read: (run, from) => this.#counted(run, journal.read(run, from), owner),
         tail: async (run) => {
