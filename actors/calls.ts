@@ -246,8 +246,8 @@ export class Calls {
         admission.turn.then(() => {
           if (leaf.over || this.#host.stopped())
             return notBegun(new ClosedError(`${leaf.key} was over before its turn came.`, { call: leaf.key }));
-          // It asks again when the run is resumed.
-          if (this.#host.paused() && asked === undefined) {
+          // It asks again when the run is resumed, or in its last turn.
+          if ((this.#exceeded || this.#host.paused()) && asked === undefined) {
             leaf.admission?.release({ status: 'abandoned' });
             return this.want(leaf);
           }

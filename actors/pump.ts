@@ -191,11 +191,14 @@ export class Pump {
         await this.#append(group);
         if (this.#queue.every(({ said }) => canRide(said))) break;
       }
-    } finally {
+    } catch (error) {
+      // Nothing begins any more, so nobody is told that nothing is on its way.
       this.#underWay = undefined;
-      if (this.#queue.length === 0) this.#host.idle();
-      else if (!this.#stopped) this.#wake(true);
+      return this.#lose(error);
     }
+    this.#underWay = undefined;
+    if (this.#queue.length === 0) this.#host.idle();
+    else if (!this.#stopped) this.#wake(true);
   }
 
   async #append(group: Pending[]): Promise<void> {

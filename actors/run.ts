@@ -314,7 +314,11 @@ export class Run {
 
   #idle(): void {
     // What was held may begin, though nothing was delivered: of what was under way all may have been refused.
-    if (!this.#catchesUp && !this.ending.stopped) this.calls.begin();
+    if (!this.#catchesUp && !this.ending.stopped) {
+      this.calls.begin();
+      // What was held while its time was up is at work now.
+      this.#alarms.watchTime(this.calls.gate.dueMs);
+    }
     const again = this.#continuing?.next();
     if (again !== undefined) this.#say(again);
     else this.rest.settle();

@@ -191,7 +191,7 @@ export class Runs {
     const waking = (this.#waking = new Waking({ ...here, loose, adopting, closed }));
     const knows: RunsPorts['knows'] = (definition, chart) => ports.knows(definition, chart);
     const taking = { presence, creating, adopting, waking, forgetting, lookAgain, knows, mustBeOpen };
-    const killSwitchedOff = (): void => this.wide.switched();
+    const killSwitchedOff = (): void => this.wide.look();
     const drawers = (): Promise<RunId[]> => ports.drawers();
     this.recovery = new Recovery({ ...here, ...taking, backend, loose, drawers, killSwitchedOff });
   }
@@ -280,7 +280,7 @@ export class Runs {
     if (this.#live.get(id) !== run) return;
     this.#live.delete(id);
     if (run.end !== undefined) this.#reconsider(run.beginning.event.parent?.run);
-    if (run.ending.lost) this.#lost.remember(run);
+    if (run.end === undefined && !run.ending.parked) this.#lost.remember(run);
     // Whoever has killed it may not live to forget it.
     if (run.end === undefined ? !run.ending.parked : run.end.type === 'run.killed') this.#loose.add(id);
     // Whoever has killed it sees to that.

@@ -210,7 +210,8 @@ export const summarised = (before: Summary, entry: Entry): Summary => new Folded
 
 /** Irreversible calls of a run that may have begun and have no recorded end, folded from its entries. */
 export class OutcomesUnknown {
-  readonly #open = new Set<string>();
+  /** With what was open before it, of which nobody knows more where it has not begun after all. */
+  readonly #open = new Map<string, readonly string[]>();
   /** Machines whose call is to begin again, which may take somebody's approval: until it does, what became of it is as unknown as before. */
   #again: Set<string> | undefined;
 
@@ -219,8 +220,8 @@ export class OutcomesUnknown {
       case 'leaf.started': {
         if (event.effect !== 'irreversible') return;
         const machine = target.slice(0, Math.max(0, target.lastIndexOf('/')));
-        if (this.#again?.delete(machine) === true) this.#decided(machine);
-        this.#open.add(target);
+        if (this.#again?.delete(machine) === true) this.#open.set(target, this.#decided(machine));
+        else this.#open.set(target, this.#open.has(target) ? [target] : []);
         return;
       }
       case 'leaf.succeeded':
@@ -228,10 +229,10 @@ export class OutcomesUnknown {
         this.#open.delete(target);
         return;
       case 'leaf.abandoned':
-        if (isNotBegun(event?.cost)) this.#open.delete(target);
+        if (isNotBegun(event?.cost)) this.#notBegun(target);
         return;
       case 'run.killed':
-        for (const key of this.#open) if (isNotBegun(event.costs?.[key])) this.#open.delete(key);
+        for (const key of Array.from(this.#open.keys())) if (isNotBegun(event.costs?.[key])) this.#notBegun(key);
         return;
       case 'message.received':
         // Somebody has said what became of a machine's call.
@@ -241,12 +242,20 @@ export class OutcomesUnknown {
     }
   }
 
-  #decided(machine: string): void {
-    for (const key of this.#open) if (key.startsWith(`${machine}/`)) this.#open.delete(key);
+  #decided(machine: string): string[] {
+    const decided = Array.from(this.#open.keys()).filter((key) => key.startsWith(`${machine}/`));
+    for (const key of decided) this.#open.delete(key);
+    return decided;
+  }
+
+  #notBegun(leaf: string): void {
+    const before = this.#open.get(leaf) ?? [];
+    this.#open.delete(leaf);
+    for (const key of before) this.#open.set(key, []);
   }
 
   /** By the names that a decision about them takes: a tool's call goes by its machine, not by an attempt of it. */
   get calls(): string[] {
-    return Array.from(this.#open, (key) => key.replace(/\/attempt(:\d+)?$/, ''));
+    return Array.from(this.#open.keys(), (key) => key.replace(/\/attempt(:\d+)?$/, ''));
   }
 }

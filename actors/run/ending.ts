@@ -41,7 +41,7 @@ export class Ending {
   #held = false;
   #end: Ended | undefined;
   #left: { why: unknown } | undefined;
-  /** What was stopped when it was lost, for whoever asks. */
+  /** What was stopped when it was let go of, for whoever asks. */
   #stoppedAs: Stopped | undefined;
   /** A run that nobody waits for has none. */
   #ended: { promise: Promise<Ended>; resolve: (end: Ended) => void; reject: (error: unknown) => void } | undefined;
@@ -74,11 +74,6 @@ export class Ending {
 
   note(end: Ended): void {
     this.#end = end;
-  }
-
-  /** Somebody else has taken it. */
-  get lost(): boolean {
-    return this.#left?.why instanceof StaleOwnerError;
   }
 
   /** It has left memory. */
@@ -147,7 +142,7 @@ export class Ending {
     // Whoever still knows it is refused.
     void this.#pump.stop();
     this.disarm();
-    if (why instanceof StaleOwnerError) this.#stoppedAs = this.#stopping();
+    if (!(why instanceof Parked)) this.#stoppedAs = this.#stopping();
     const { nodes, root } = this.#run.system;
     nodes.abort();
     root.stop();

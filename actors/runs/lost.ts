@@ -36,7 +36,7 @@ const MAX_LOST = 256;
 /** How runs are taken from this process: by a kill of its own, by a kill elsewhere, by a new owner. */
 export class Lost {
   readonly #ports: LostPorts;
-  /** Whoever took one away may ask what was stopped here. */
+  /** Let go of before their end: whoever kills one may ask what was stopped here. */
   readonly #runs = new Map<RunId, Run>();
   /** Of runs that were killed, what has not stopped yet: no more than calls that go on. */
   readonly #stopping = new Map<RunId, Stopped>();
@@ -70,7 +70,7 @@ export class Lost {
   stop(id: RunId, live: Run | undefined, end: EntryOf<'run.killed'>): Stopped {
     const before = this.#stopping.get(id);
     if (before !== undefined) return before;
-    const stopped = live?.ending.killed(end) ?? [];
+    const stopped = (live ?? this.#runs.get(id))?.ending.killed(end) ?? [];
     const works = stopped.flatMap(({ work }) => work ?? []);
     if (works.length === 0) return stopped;
     this.#stopping.set(id, stopped);

@@ -66,10 +66,15 @@ export class WideKills {
     return { ...receipt, left: receipt.left.filter(({ error }) => !(error instanceof NotFoundError)) };
   }
 
-  /** What is off may have changed, or what is here: what is not off any more goes on; what still is, later, is killed from here. */
+  /** What is off has changed: what is not any more goes on. */
   switched(): void {
-    const { switches, live, clock } = this.#ports;
-    for (const run of live.values()) run.goOn();
+    for (const run of this.#ports.live.values()) run.goOn();
+    this.look();
+  }
+
+  /** What is off and lives or rests here, later, is killed from here. */
+  look(): void {
+    const { switches, clock } = this.#ports;
     const names = new Set(switches.thrown.map(nameOf));
     for (const [name, timer] of this.#timers)
       if (!names.has(name)) {
@@ -98,6 +103,14 @@ export class WideKills {
   async #killDue(): Promise<void> {
     if (this.#killing) return;
     this.#killing = true;
+    try {
+      await this.#killAll();
+    } finally {
+      this.#killing = false;
+    }
+  }
+
+  async #killAll(): Promise<void> {
     while (this.#due.size > 0 && !this.#ports.closed()) {
       const names = new Set(this.#due);
       this.#due.clear();
@@ -107,7 +120,6 @@ export class WideKills {
         for (const name of names) this.#later(name, AGAIN_MS);
       });
     }
-    this.#killing = false;
   }
 
   async #killOwn(names: ReadonlySet<string>): Promise<void> {

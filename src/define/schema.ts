@@ -32,7 +32,7 @@ export const accepts = (schema: z.core.$ZodType | undefined, output: unknown): b
   schema === undefined || makes(schema) || askNow(schema, output)?.success !== false;
 
 /** Any codec is a pipe. What is custom may ask for an instance of a class, which data that has travelled is no more. */
-const MAKERS: ReadonlySet<string> = new Set(['transform', 'pipe', 'catch', 'custom']);
+const MAKERS: ReadonlySet<string> = new Set(['transform', 'pipe', 'catch', 'custom', 'success']);
 
 function makes(schema: z.core.$ZodType): boolean {
   let found = false;

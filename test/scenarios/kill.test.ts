@@ -360,3 +360,25 @@ describe('a kill of a run that has ended', () => {
     expect(await store.registered()).toEqual([]);
   });
 });
+
+test.each(['here', 'elsewhere'])(
+  'a kill that is tried again after the store has refused it (%s) names what has not stopped',
+  async (where) => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    const deaf = tool({
+      name: 'deaf',
+      description: 'Ignores its signal',
+      inputSchema: z.object({}),
+      execute: () => new Promise<never>(() => {}),
+    });
+    const owner = await opened({ backend: store, clock });
+    const other = await opened({ backend: store, clock, recover: false });
+    await owner.start(deaf, {}, { id: 'x' });
+    await still();
+    store.failOnce('append', new StorageError('refused', {}), 'x');
+    await owner.kill('x', 'stop', { grace: 0 }).catch(() => {});
+    const killing = (where === 'here' ? owner : other).kill('x', 'stop', { grace: 0 });
+    await pass(clock, 2_000);
+    expect((await killing).unanswered).toEqual([{ run: 'x', actor: 'body/attempt' }]);
+  },
+);

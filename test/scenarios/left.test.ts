@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { fromPromise, setup } from 'xstate';
-import { charge, childRun, durable, StorageFullError, type Troupe } from '../../src/index.ts';
+import { z } from 'zod';
+import { charge, childRun, durable, StorageFullError, tool, type Troupe } from '../../src/index.ts';
 import { accountOf } from '../support/accounts.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { entriesSoFar } from '../support/forking.ts';
@@ -191,7 +192,7 @@ describe('a call in doubt that somebody lets begin again, and whose state is lef
     await Promise.all([marked, retried, left]);
     await still();
     expect([await account(troupe), world.begun]).toEqual([{ begins: 2, ends: [{ cost: {} }], usd: 1, held: 0 }, 1]);
-    expect((await run.kill()).inDoubt).toEqual([]);
+    expect((await run.kill()).inDoubt).toEqual(['body/call']);
   });
 });
 
@@ -219,4 +220,33 @@ describe('a call of a child run that begins again, and whose state is left befor
   test('by a fork costs nothing: what had begun is the other run’s', async () => {
     expect(await left('a fork')).toEqual({ begins: 2, ends: [{ cost: {} }], usd: 0, held: 0 });
   });
+});
+
+test('a call of a tool that may have happened stays in doubt where its run is killed before it begins again', async () => {
+  const store = new FaultyStore();
+  const pay = tool({
+    name: 'pay',
+    description: 'Pays',
+    inputSchema: z.object({}),
+    execute: () => new Promise<never>(() => {}),
+  });
+  const options = { backend: store, definitions: [pay] };
+  const before = await opened(options);
+  await before.start(pay, {}, { id: 'x' });
+  await still();
+  await before.close();
+  const run = await (await opened(options)).attach('x', pay);
+  const intent = new Promise<ReturnType<FaultyStore['holdOnce']>>((resolve) => {
+    const off = run.on('message.received', () => {
+      off();
+      resolve(store.holdOnce('append', 'x'));
+    });
+  });
+  await run.resolve('body', { retry: true });
+  const { reached, release } = await intent;
+  await reached;
+  const killing = run.kill('stop');
+  await still();
+  release();
+  expect((await killing).inDoubt).toEqual(['body']);
 });

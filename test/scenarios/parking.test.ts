@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { assign, fromPromise, setup } from 'xstate';
 import { durable, StorageError, type Troupe, type TroupeOptions } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
-import { SimulatedClock, until } from '../support/simulatedClock.ts';
+import { pass, SimulatedClock, until } from '../support/simulatedClock.ts';
 import { openedWith } from '../support/opened.ts';
 
 /** A run that only waits leaves memory, and nobody can tell from how it goes on. */
@@ -334,4 +334,19 @@ test('many runs rest, and each is woken by its own timer, in due order', async (
     await until(() => woken.at(-1) === `${ms}`, `${ms} has rung`);
   }
   expect(woken).toEqual(due.toSorted((a, b) => a - b).map(String));
+});
+
+test('a run that rests is parked, however often somebody recovers', async () => {
+  const clock = new SimulatedClock();
+  const idle = durable(setup({}).createMachine({ initial: 'idle', states: { idle: { on: { GO: {} } } } }), {
+    name: 'idle',
+    version: '1',
+  });
+  const troupe = await opened({ clock, parkAfter: 1_000 });
+  await troupe.start(idle, undefined, { id: 'x' });
+  for (let halves = 0; halves < 6; halves += 1) {
+    await pass(clock, 500);
+    await troupe.recover();
+  }
+  expect(troupe.counts).toEqual({ live: 0, parked: 1 });
 });

@@ -332,3 +332,54 @@ test.each(['handBack', 'pause', 'fail'] as const)(
     expect([run.status, (await run.summary()).status]).toEqual([status, status]);
   },
 );
+
+test.each(['pause', 'handBack'] as const)(
+  'a call whose turn comes while it is being recorded that the budget is spent does not begin (%s)',
+  async (onExhausted) => {
+    const store = new FaultyStore();
+    const begun: string[] = [];
+    const ends: (() => void)[] = [];
+    const pay = tool({
+      name: 'pay',
+      description: 'Pays',
+      inputSchema: z.object({ who: z.string() }),
+      concurrency: 1,
+      cost: { usd: 1 },
+      execute: ({ who }) => {
+        begun.push(who);
+        return new Promise<void>((resolve) => ends.push(resolve));
+      },
+    });
+    const paying = (who: string) => ({ invoke: { src: 'pay' as const, input: { who } } });
+    const machine = setup({
+      types: { events: {} as { type: 'PAY' } | { type: 'troupe.wrapUp' } },
+      actors: { pay: toolActor(pay) },
+    }).createMachine({
+      type: 'parallel',
+      on: { 'troupe.wrapUp': {} },
+      states: {
+        first: { initial: 'on', states: { on: paying('first') } },
+        second: { initial: 'on', states: { on: paying('second') } },
+        third: { initial: 'off', states: { off: { on: { PAY: 'on' } }, on: paying('third') } },
+      },
+    });
+    const troupe = await opened({ backend: store });
+    const budget = { usd: 2, onExhausted };
+    const run = await troupe.start(durable(machine, { name: 'paying', version: '1' }), undefined, { id: 'x', budget });
+    await still();
+    const exceeding = new Promise<ReturnType<FaultyStore['holdOnce']>>((resolve) => {
+      const off = run.on('message.received', () => {
+        off();
+        resolve(store.holdOnce('append', 'x'));
+      });
+    });
+    await run.send({ type: 'PAY' });
+    const { reached, release } = await exceeding;
+    await reached;
+    ends[0]?.();
+    await still();
+    release();
+    await still();
+    expect(begun).toEqual(['first']);
+  },
+);

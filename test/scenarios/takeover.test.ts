@@ -1,10 +1,10 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { setup } from 'xstate';
-import { durable, StorageFullError } from '../../src/index.ts';
+import { fromPromise, setup } from 'xstate';
+import { durable, StorageFullError, UnreachableError } from '../../src/index.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { list } from '../support/list.ts';
-import { SimulatedClock, until } from '../support/simulatedClock.ts';
+import { SimulatedClock, still, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
 import { openedWith } from '../support/opened.ts';
 
@@ -227,3 +227,46 @@ test('a run that somebody else is faster in taking over is not reported as left,
   await until(() => third.counts.live === 1, 'the run lives in the third one');
   expect(reports).toEqual([]);
 });
+
+test.each(['killed', 'taken over'])(
+  'an owner that learns that its run was %s begins nothing more in it',
+  async (how) => {
+    const [store, clock] = [new FaultyStore(), new SimulatedClock()];
+    let begun = 0;
+    const work = fromPromise<unknown>(() => {
+      begun += 1;
+      return new Promise<never>(() => {});
+    });
+    const machine = setup({ types: { events: {} as { type: 'GO' } }, actors: { work } }).createMachine({
+      initial: 'idle',
+      states: { idle: { on: { GO: 'working' } }, working: { invoke: { src: 'work' } } },
+    });
+    const definition = durable(machine, { name: 'working', version: '1', effects: { work: 'idempotent' } });
+    const owner = await opened({ backend: store, clock });
+    const [first] = store.owners;
+    const other = await opened({ backend: store, clock, definitions: [definition], recover: false });
+    const run = await owner.start(definition, undefined, { id: 'x' });
+    const going = store.holdOnce('append', 'x');
+    const sent = run.send({ type: 'GO' });
+    await going.reached;
+    // What is wanted waits for the pause, which is refused.
+    const paused = run.pause('lunch').catch(() => {});
+    const pausing = store.holdOnce('append', 'x');
+    going.release();
+    await sent;
+    await pausing.reached;
+    if (how === 'killed') {
+      store.failOnce('request', new UnreachableError('nobody', {}));
+      await other.kill('x', 'stop', { grace: 0 });
+    } else {
+      if (first !== undefined) store.takenForGone.add(first);
+      await other.recover('x');
+    }
+    await still();
+    const before = begun;
+    pausing.release();
+    await paused;
+    await still();
+    expect(begun).toBe(before);
+  },
+);

@@ -6,7 +6,7 @@ import { accountOf } from '../support/accounts.ts';
 import { entriesOf } from '../support/entries.ts';
 import { Calls } from '../support/spending.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
-import { SimulatedClock, until } from '../support/simulatedClock.ts';
+import { pass, SimulatedClock, until } from '../support/simulatedClock.ts';
 import { openedWith } from '../support/opened.ts';
 
 /** The time that a run may take. */
@@ -112,4 +112,37 @@ describe('time', () => {
     await run.kill('enough');
     expect(clock.far.size).toBe(0);
   });
+});
+
+test('a call that a switch held back for longer than its run may take is stopped when it begins', async () => {
+  const [store, clock, calls] = [new FaultyStore(), new SimulatedClock(), new Calls()];
+  const machine = setup({
+    types: { events: {} as { type: 'GO' } },
+    actors: { call: fromPromise(() => calls.take()) },
+  }).createMachine({
+    initial: 'idle',
+    states: { idle: { on: { GO: 'calling' } }, calling: { invoke: { src: 'call' } } },
+  });
+  const troupe = await opened({ backend: store, clock, report: () => {} });
+  const other = await opened({ backend: store, clock, report: () => {} });
+  const definition = durable(machine, { name: 'timed', version: '1', effects: { call: 'irreversible' } });
+  const run = await troupe.start(definition, undefined, { id: 'x', budget: { wallClock: '1s' } });
+  const intent = new Promise<ReturnType<FaultyStore['holdOnce']>>((resolve) => {
+    const off = run.on('message.received', () => {
+      off();
+      resolve(store.holdOnce('append', 'x'));
+    });
+  });
+  await run.send({ type: 'GO' });
+  const { reached, release } = await intent;
+  await reached;
+  store.failOnce('append', new Error('refused'), 'x');
+  await other.kill({ definition: 'timed' }, 'stop', { grace: 0 });
+  release();
+  await pass(clock, 1_500);
+  expect(calls.begun).toBe(0);
+  await other.lift({ definition: 'timed' });
+  await pass(clock, 500);
+  expect(calls.begun).toBe(1);
+  expect((await run.result()).error?.code).toBe('BUDGET_EXCEEDED');
 });
