@@ -422,14 +422,6 @@ export const planted: readonly Planted[] = [
     replace: `wasKilled ? began.children.slice(0, 0) : isOver`,
   },
   {
-    name: 'owner-leaves-what-is-switched-off',
-    promise: 'L1',
-    file: 'actors/runs/wideKills.ts',
-    find: `      void this.#killDue();
-`,
-    replace: ``,
-  },
-  {
     name: 'child-begins-before-its-intent',
     promise: 'K1',
     file: 'actors/calls.ts',
