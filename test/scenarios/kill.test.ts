@@ -11,6 +11,7 @@ import {
   toolActor,
   type DurableDefinition,
 } from '../../src/index.ts';
+import { deafTool } from '../support/deaf.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { pass, SimulatedClock, still, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
@@ -169,12 +170,7 @@ describe('a kill of a run', () => {
   test('in another process names what has not stopped also among more than fit in a message', async () => {
     const [store, clock] = [new FaultyStore(), new SimulatedClock()];
     const idle = setup({}).createMachine({});
-    const deaf = tool({
-      name: 'deaf',
-      description: 'Ignores its signal',
-      inputSchema: z.object({}),
-      execute: () => new Promise(() => {}),
-    });
+    const { deaf } = deafTool();
     const machine = setup({ actors: { idle, deaf: toolActor(deaf) } }).createMachine({
       entry: Array.from({ length: 2_100 }, (_, index) => spawnChild('idle', { id: `idle-${index}` })),
       initial: 'on',
@@ -265,20 +261,11 @@ test('a run that was killed before its end was recorded is killed, in a replay, 
 describe('two kills of a run at once', () => {
   test('both wait for what has not stopped, and both name it', async () => {
     const [store, clock] = [new FaultyStore(), new SimulatedClock()];
-    let begun = 0;
-    const deaf = tool({
-      name: 'deaf',
-      description: 'Ignores its signal',
-      inputSchema: z.object({}),
-      execute: () => {
-        begun += 1;
-        return new Promise(() => {});
-      },
-    });
+    const { deaf, counts } = deafTool();
     const owner = await opened({ backend: store, clock });
     const others = [await opened({ backend: store, clock }), await opened({ backend: store, clock }), owner];
     await owner.start(deaf, {}, { id: 'x' });
-    await until(() => begun === 1, 'it works');
+    await until(() => counts.begun === 1, 'it works');
     const killing = others.map((troupe, n) => troupe.kill('x', `by ${n}`, { grace: '2s' }));
     await pass(clock, 8_000);
     for (const receipt of await Promise.all(killing))
@@ -365,12 +352,7 @@ test.each(['here', 'elsewhere'])(
   'a kill that is tried again after the store has refused it (%s) names what has not stopped',
   async (where) => {
     const [store, clock] = [new FaultyStore(), new SimulatedClock()];
-    const deaf = tool({
-      name: 'deaf',
-      description: 'Ignores its signal',
-      inputSchema: z.object({}),
-      execute: () => new Promise<never>(() => {}),
-    });
+    const { deaf } = deafTool();
     const owner = await opened({ backend: store, clock });
     const other = await opened({ backend: store, clock, recover: false });
     await owner.start(deaf, {}, { id: 'x' });

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { fromPromise, setup } from 'xstate';
 import { z } from 'zod';
 import { durable, tool, UnreachableError } from '../../src/index.ts';
+import { deafTool } from '../support/deaf.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { SimulatedClock, still, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
@@ -133,22 +134,13 @@ describe('a kill switch', () => {
 
   test('has a receipt of all that it has stopped, here and elsewhere, and of what ignores that', async () => {
     const store = new FaultyStore();
-    let begun = 0;
-    const deaf = tool({
-      name: 'deaf',
-      description: 'Ignores its signal',
-      inputSchema: z.object({}),
-      execute: () => {
-        begun += 1;
-        return new Promise(() => {});
-      },
-    });
+    const { deaf, counts } = deafTool();
     const clock = new SimulatedClock();
     const first = await opened({ backend: store, clock });
     const second = await opened({ backend: store, clock });
     await first.start(deaf, {}, { id: 'here', tenant: 'acme' });
     await second.start(deaf, {}, { id: 'there', tenant: 'acme' });
-    await until(() => begun === 2, 'both work');
+    await until(() => counts.begun === 2, 'both work');
     const killing = first.kill({ tenant: 'acme' }, 'overdue', { grace: '500ms' });
     await still();
     clock.increment(500);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { fromPromise, setup } from 'xstate';
-import { z } from 'zod';
-import { childRun, durable, StorageError, tool, type DurableDefinition } from '../../src/index.ts';
+import { childRun, durable, StorageError, type DurableDefinition } from '../../src/index.ts';
+import { deafTool } from '../support/deaf.ts';
 import { FaultyStore } from '../support/faultyStore.ts';
 import { pass, SimulatedClock, still, until } from '../support/simulatedClock.ts';
 import { Working } from '../support/working.ts';
@@ -18,24 +18,6 @@ async function together(options: { parkAfter?: number } = {}) {
   for (const owner of store.owners) store.refused.add(owner);
   const owner = await opened({ backend: store, clock, ...options });
   return { store, clock, thrower, owner };
-}
-
-/** Calls that note when they are told to stop, and do not. */
-function deafTool(clock: SimulatedClock) {
-  const told: number[] = [];
-  const counts = { begun: 0 };
-  const since = clock.now();
-  const deaf = tool({
-    name: 'deaf',
-    description: 'Ignores its signal',
-    inputSchema: z.object({}),
-    execute: (_, { signal }) => {
-      counts.begun += 1;
-      signal.addEventListener('abort', () => told.push(clock.now() - since));
-      return new Promise<never>(() => {});
-    },
-  });
-  return { deaf, told, counts };
 }
 
 const idle = durable(
@@ -63,7 +45,9 @@ const calling = (name: string, child: DurableDefinition | ReturnType<typeof deaf
 describe('an owner', () => {
   test('tells all of its runs to stop, two seconds later, whatever the others do', async () => {
     const { clock, thrower, owner } = await together();
-    const { deaf, told, counts } = deafTool(clock);
+    const told: number[] = [];
+    const since = clock.now();
+    const { deaf, counts } = deafTool(() => told.push(clock.now() - since));
     for (const id of ['a', 'b', 'c']) await owner.start(deaf, {}, { id });
     await until(() => counts.begun === 3, 'all of them work');
     await thrower.kill({ all: true }, 'stop', { grace: 0 });
@@ -73,7 +57,7 @@ describe('an owner', () => {
 
   test('kills parents before what they have begun', async () => {
     const { clock, thrower, owner } = await together({ parkAfter: 500 });
-    const { deaf, counts } = deafTool(clock);
+    const { deaf, counts } = deafTool();
     const run = await owner.start(calling('parent', deaf), undefined, { id: 'p' });
     await until(() => counts.begun === 1, 'its child works');
     await pass(clock, 2_000);
@@ -133,7 +117,7 @@ describe('an owner', () => {
 
   test('that is closed has no timer left, though its calls ignore their signal', async () => {
     const { clock, thrower, owner } = await together();
-    const { deaf, counts } = deafTool(clock);
+    const { deaf, counts } = deafTool();
     await owner.start(deaf, {}, { id: 'x' });
     await until(() => counts.begun === 1, 'it works');
     await thrower.kill({ all: true }, 'stop', { grace: 0 });

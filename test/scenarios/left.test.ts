@@ -236,12 +236,7 @@ test('a call of a tool that may have happened stays in doubt where its run is ki
   await still();
   await before.close();
   const run = await (await opened(options)).attach('x', pay);
-  const intent = new Promise<ReturnType<FaultyStore['holdOnce']>>((resolve) => {
-    const off = run.on('message.received', () => {
-      off();
-      resolve(store.holdOnce('append', 'x'));
-    });
-  });
+  const intent = store.holdBehindMessage(run);
   await run.resolve('body', { retry: true });
   const { reached, release } = await intent;
   await reached;

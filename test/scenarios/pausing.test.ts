@@ -316,12 +316,7 @@ test.each(['handBack', 'pause', 'fail'] as const)(
     const definition = durable(machine, { name: 'searching', version: '1' });
     const run = await troupe.start(definition, undefined, { id: 'x', budget: { usd: 0.4, onExhausted } });
     await still();
-    const held = new Promise<ReturnType<FaultyStore['holdOnce']>>((resolve) => {
-      const off = run.on('message.received', () => {
-        off();
-        resolve(store.holdOnce('append'));
-      });
-    });
+    const held = store.holdBehindMessage(run);
     await run.send({ type: 'GO' });
     const { reached, release } = await held;
     await reached;
@@ -367,12 +362,7 @@ test.each(['pause', 'handBack'] as const)(
     const budget = { usd: 2, onExhausted };
     const run = await troupe.start(durable(machine, { name: 'paying', version: '1' }), undefined, { id: 'x', budget });
     await still();
-    const exceeding = new Promise<ReturnType<FaultyStore['holdOnce']>>((resolve) => {
-      const off = run.on('message.received', () => {
-        off();
-        resolve(store.holdOnce('append', 'x'));
-      });
-    });
+    const exceeding = store.holdBehindMessage(run);
     await run.send({ type: 'PAY' });
     const { reached, release } = await exceeding;
     await reached;

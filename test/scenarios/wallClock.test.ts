@@ -127,12 +127,7 @@ test('a call that a switch held back for longer than its run may take is stopped
   const other = await opened({ backend: store, clock, report: () => {} });
   const definition = durable(machine, { name: 'timed', version: '1', effects: { call: 'irreversible' } });
   const run = await troupe.start(definition, undefined, { id: 'x', budget: { wallClock: '1s' } });
-  const intent = new Promise<ReturnType<FaultyStore['holdOnce']>>((resolve) => {
-    const off = run.on('message.received', () => {
-      off();
-      resolve(store.holdOnce('append', 'x'));
-    });
-  });
+  const intent = store.holdBehindMessage(run);
   await run.send({ type: 'GO' });
   const { reached, release } = await intent;
   await reached;

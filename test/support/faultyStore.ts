@@ -5,6 +5,7 @@ import {
   type Backend,
   type BackendFactory,
   type OwnerId,
+  type RunHandle,
 } from '../../src/index.ts';
 
 /** `appended`: one that is done, and not acknowledged; `get` and `put`: of an unfinished run; `written`: as `appended`, of a put; `budget`: a put of a tenant's; `tail`: what it says is old when it comes. */
@@ -37,6 +38,16 @@ export class FaultyStore implements BackendFactory {
       return held;
     });
     return { reached, release };
+  }
+
+  /** The first append of that run behind the next message that it takes waits. Resolves when the message is delivered. */
+  holdBehindMessage(run: RunHandle): Promise<ReturnType<FaultyStore['holdOnce']>> {
+    return new Promise((resolve) => {
+      const off = run.on('message.received', () => {
+        off();
+        resolve(this.holdOnce('append', run.id));
+      });
+    });
   }
 
   /** Nobody is told of what changes in the registry until it is released. */
